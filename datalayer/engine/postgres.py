@@ -1,0 +1,327 @@
+"""PostgreSQL through psycopg 3: a connection for each thread, or a pool; COPY for bulk; its own search_path.
+
+Needs the extra `[postgres]`; imported only when a PostgreSQL URL is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from time import monotonic, perf_counter
+from typing import Any, LiteralString, cast
+
+from datalayer.engine.address import Address
+from datalayer.engine.bridge import PostgresFace
+from datalayer.engine.connection import Engine, Options, leave_behind
+from datalayer.engine.dialect import POSTGRES
+from datalayer.engine.pool import Pool
+from datalayer.engine.transaction import State
+from datalayer.engine.translate import from_postgres
+from datalayer.errors import DatabaseUnavailable, DataLayerError
+
+try:
+    import psycopg
+    from psycopg import sql as compose
+    from psycopg.adapt import AdaptersMap
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.pq import TransactionStatus
+    from psycopg.types.json import set_json_loads
+except ImportError as exc:  # pragma: no cover - the message is tested in a bare environment
+    raise DataLayerError(
+        "PostgreSQL needs psycopg 3", why=str(exc), hint="run: pip install 'datalayer[postgres]'"
+    ) from exc
+
+__all__ = ["JsonString", "PostgresEngine", "open_postgres"]
+
+_log = logging.getLogger("datalayer.engine")
+_OLDEST = 140_000
+
+
+class JsonString(str):
+    """A text that came decoded out of a jsonb column, told apart from JSON text that is still to be decoded."""
+
+    __slots__ = ()
+
+
+def _load_json(data: str | bytes) -> Any:
+    value = json.loads(data)
+    return JsonString(value) if type(value) is str else value
+
+
+def open_postgres(address: Address, options: Options) -> PostgresEngine:
+    """Open a PostgreSQL database, with a pool where `options.pool` says so."""
+    return (PooledPostgresEngine if options.pool else PostgresEngine)(address, options)
+
+
+class PostgresEngine(Engine):
+    """A PostgreSQL database, one connection for each thread."""
+
+    dialect = POSTGRES
+    driver_errors = (psycopg.Error, OverflowError, UnicodeError)
+
+    def __init__(self, address: Address, options: Options) -> None:
+        super().__init__(address, options)
+        self._params = self._connect_params()
+        self._settle()
+        self._verify()
+
+    def _settle(self) -> None:
+        """Prepare what connections come from."""
+
+    def _connect_params(self) -> dict[str, Any]:
+        """Give the driver's parameters: every setting travels with the connection's first packet."""
+        options = self.options
+        url = self.address.secret_url
+        assert url is not None
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.Error:
+            # its message quotes the URL, password and all
+            raise DataLayerError(
+                f"cannot read the address {self.display_url}", hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME"
+            ) from None
+        settings = {"search_path": compose.Identifier(options.schema_name).as_string(None), "TimeZone": "UTC"}
+        if self.read_only:
+            settings["default_transaction_read_only"] = "on"
+        own = " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
+        given.setdefault("application_name", options.application_name)
+        given.setdefault("connect_timeout", 10)
+        given["client_encoding"] = "UTF8"
+        given["options"] = f"{given.get('options') or ''} {own}".strip()
+        adapters = AdaptersMap(psycopg.adapters)
+        set_json_loads(_load_json, adapters)
+        return {"conninfo": make_conninfo(**given), "context": adapters}
+
+    def _verify(self) -> None:
+        """Open the first connection and read the settings back."""
+        row = self.fetch_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('TimeZone'),"
+            " current_setting('server_encoding'), current_schema()"
+        )
+        assert row is not None
+        self.server_version: int = row[0]
+        if self.server_version < _OLDEST:
+            raise DatabaseUnavailable(
+                f"{self.display_url} is PostgreSQL {self.server_version // 10_000}", why="datalayer needs 14 or newer"
+            )
+        if row[1] != "UTC" or row[2] != "UTF8":
+            raise DatabaseUnavailable(
+                f"{self.display_url} did not take its settings",
+                why=f"time zone {row[1]}, encoding {row[2]}; needed are UTC and UTF8",
+                hint="create the database with ENCODING 'UTF8', and let a proxy in between pass startup options on",
+            )
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Execute one statement on this thread's connection and give the driver's cursor."""
+        state: State | None = getattr(self._local, "state", None)
+        if state is None:
+            state = self._attach()
+        if state.frames:
+            self._refuse_if_ended(state)
+        if self.statements.is_watched:
+            return self._execute_watched_in_block(state, sql, params)
+        try:
+            return state.conn.execute(sql, params or None)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc) from exc
+
+    write = execute
+
+    def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Execute and give the first row, or None."""
+        return self.execute(sql, params).fetchone()
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Execute one statement for each row, pipelined; gives the number of rows changed."""
+        state = self.state()
+        if state.frames:
+            self._refuse_if_ended(state)
+        started = perf_counter()
+        try:
+            with state.conn.cursor() as cursor:
+                cursor.executemany(sql, rows)
+                count: int = cursor.rowcount
+        except self.driver_errors as exc:
+            raise self.fail(state, exc) from exc
+        if self.statements.is_watched:
+            self.statements.record(sql, (), perf_counter() - started)
+        return count
+
+    def copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Insert rows by COPY, about 14 times cheaper than executemany; one statement, so all or none.
+
+        See postgresql.org/docs/current/sql-copy.html: triggers and constraints hold as with INSERT.
+        """
+        state = self.state()
+        if state.frames:
+            self._refuse_if_ended(state)
+        statement = f"COPY {self.dialect.quote(table)} ({', '.join(map(self.dialect.quote, columns))}) FROM STDIN"
+        started = perf_counter()
+        try:
+            with state.conn.cursor() as cursor:
+                with cursor.copy(cast("LiteralString", statement)) as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                count: int = cursor.rowcount
+        except self.driver_errors as exc:
+            raise self.fail(state, exc) from exc
+        if self.statements.is_watched:
+            self.statements.record(statement, (), perf_counter() - started)
+        return count
+
+    def _execute_watched_in_block(self, state: State, sql: str, params: Sequence[Any]) -> Any:
+        try:
+            return self.execute_watched(state, sql, params or None)  # type: ignore[arg-type]
+        except DataLayerError as error:
+            if state.frames:
+                state.failure = error
+                self.notice_death(state)
+            self._drop_if_lost(state)
+            raise
+
+    def _refuse_if_ended(self, state: State) -> None:
+        """Refuse a statement where it would be autocommitted although its block is still open in Python."""
+        if state.failure is None and state.conn.pgconn.transaction_status == TransactionStatus.INTRANS:
+            return
+        self.notice_death(state)
+        state.refuse_if_doomed()
+
+    def fail(self, state: State, exc: BaseException) -> DataLayerError:
+        """Translate a driver's error, doom the block, and let go of a connection that broke."""
+        error = super().fail(state, exc)
+        self._drop_if_lost(state)
+        return error
+
+    def _drop_if_lost(self, state: State) -> None:
+        if not state.frames and state.conn.closed:
+            self.discard(state)
+
+    def notice_death(self, state: State) -> bool:
+        """Say whether the server ended the transaction or the connection broke, and remember it."""
+        if not state.dead:
+            conn = state.conn
+            if not conn.closed and conn.pgconn.transaction_status != TransactionStatus.IDLE:
+                return False
+            state.dead = True
+            if state.failure is None:
+                state.failure = DataLayerError("a COMMIT or ROLLBACK was executed inside the block")
+        return True
+
+    def restore(self, state: State, *, read: bool) -> None:
+        """Let go of a connection that broke; warn of a long snapshot, which keeps VACUUM from cleaning up."""
+        if read and state.since and monotonic() - state.since > self.options.long_read_s:
+            _log.warning(
+                "a read transaction on %s was open for %.1f s; dead rows cannot be removed meanwhile",
+                self.display_url,
+                monotonic() - state.since,
+            )
+        state.since = 0.0
+        if state.conn.closed:
+            self.discard(state)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def translate(self, exc: BaseException) -> DataLayerError:
+        """Give the datalayer error for one of psycopg's."""
+        return from_postgres(exc, self.display_url)
+
+    def open_connection(self) -> psycopg.Connection[Any]:
+        """Open a connection with all settings."""
+        try:
+            return psycopg.connect(autocommit=True, **self._params)
+        except self.driver_errors as exc:
+            raise self.translate(exc) from exc
+
+    def close_connection(self, conn: psycopg.Connection[Any]) -> None:
+        """Close a connection, whatever state it is in."""
+        try:
+            conn.close()
+        except psycopg.Error as exc:
+            _log.warning("closing a connection to %s failed: %s", self.display_url, exc)
+
+    def make_face(self) -> PostgresFace:
+        """Make the Peewee face."""
+        return PostgresFace(self)
+
+
+class PooledPostgresEngine(PostgresEngine):
+    """A PostgreSQL database whose threads share a few connections."""
+
+    def _settle(self) -> None:
+        assert self.options.pool is not None
+        params = dict(self._params)
+        self._pool = Pool(
+            "postgresql://",
+            self.options.pool,
+            timeout_s=self.options.busy_timeout_s,
+            display=self.display_url,
+            **params,
+        )
+
+    def open_connection(self) -> Any:
+        """Borrow a connection."""
+        try:
+            return self._pool.borrow()
+        except self.driver_errors as exc:
+            raise self.translate(exc) from exc
+
+    def begin_scope(self) -> State:
+        """Borrow a connection for a block or a statement; blocks inside use the same."""
+        state = self.state()
+        state.borrowed += 1
+        return state
+
+    def end_scope(self, state: State) -> None:
+        """Give the connection back at the end of the outermost block."""
+        state.borrowed -= 1
+        if state.borrowed == 0 and getattr(self._local, "state", None) is state:
+            self.discard(state)
+
+    def close_connection(self, conn: psycopg.Connection[Any]) -> None:
+        """Give the connection back, or let the pool drop a broken one."""
+        self._pool.give_back()
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Execute one statement on a borrowed connection; its rows are all here when it is given back."""
+        state = self.begin_scope()
+        try:
+            return super().execute(sql, params)
+        finally:
+            self.end_scope(state)
+
+    write = execute
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Execute one statement for each row on a borrowed connection."""
+        state = self.begin_scope()
+        try:
+            return super().execute_many(sql, rows)
+        finally:
+            self.end_scope(state)
+
+    def copy_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Insert rows by COPY on a borrowed connection."""
+        state = self.begin_scope()
+        try:
+            return super().copy_rows(table, columns, rows)
+        finally:
+            self.end_scope(state)
+
+    def close(self) -> None:
+        """Close all connections of the pool."""
+        super().close()
+        self._pool.close()
+
+    def abandon(self) -> None:
+        """Forget all connections: what a forked child does."""
+        leave_behind(self._pool)
+        super().abandon()
+        self._settle()
+
+
+def _escape(value: str) -> str:
+    """Write a value for libpq's `options`, where blanks separate."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
