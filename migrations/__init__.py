@@ -1,0 +1,1 @@
+"""The package's own schema: numbered files, and the consolidated file that they lead to."""
