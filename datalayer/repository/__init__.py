@@ -1,0 +1,1 @@
+"""Repositories: verbs on one model each. Knows models, never migrations."""
