@@ -93,7 +93,7 @@ def _wheel_folders() -> Iterator[Path]:
     except importlib.metadata.PackageNotFoundError:
         return
     for file in files:
-        if file.name == "postgres" and file.parent.name == "bin":
+        if file.match("bin/postgres"):
             yield Path(str(file.locate())).parent
 
 
