@@ -1,1 +1,55 @@
-"""The package's own domains, strangers to each other: models, repository and rules, one file a domain."""
+"""The domains: one file each, and the two lines here that give a store its attribute.
+
+Foreign keys between domains live in SQL; models hold plain ids, so that domains stay strangers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from datalayer.domains.jobs import Jobs
+from datalayer.domains.sessions import Sessions
+from datalayer.domains.state import CachedState, KeyValueStore
+from datalayer.engine.connection import Engine
+from datalayer.repository.base import Repository
+
+__all__ = ["Domains"]
+
+R = TypeVar("R", bound=Repository[Any])
+
+
+class _Domain(Generic[R]):
+    """A store's attribute: the domain's repository, made when first asked for."""
+
+    def __init__(self, kind: type[R]) -> None:
+        self._kind = kind
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, store: None, owner: type[object]) -> _Domain[R]: ...
+
+    @overload
+    def __get__(self, store: Domains, owner: type[object]) -> R: ...
+
+    def __get__(self, store: Domains | None, owner: type[object]) -> _Domain[R] | R:
+        if store is None:
+            return self
+        repository = self._kind(store.engine, data_dir=store.data_dir)
+        # an instance's own entry stands before this descriptor from now on
+        store.__dict__[self._name] = repository
+        return repository
+
+
+class Domains:
+    """What every store offers."""
+
+    engine: Engine
+    data_dir: Path
+
+    sessions = _Domain(Sessions)
+    jobs = _Domain(Jobs)
+    cache = _Domain(CachedState)
+    kv = _Domain(KeyValueStore)

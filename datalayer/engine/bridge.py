@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import peewee
 from playhouse.postgres_ext import Psycopg3Database
@@ -80,6 +80,11 @@ class PeeweeFace(peewee.Database):
         self.engine.on_commit(fn)
         return fn
 
+    def create_tables(self, models: Sequence[type[peewee.Model]], **options: Any) -> None:
+        """Create tables from models, bound or not; a schema file and `migrate` do more."""
+        for model in peewee.sort_models(models):
+            peewee.SchemaManager(model, self).create_all(**options)
+
     def manual_commit(self) -> contextlib.AbstractContextManager[None]:
         """Refuse: transactions are the engine's."""
         raise DataLayerError("manual_commit() is not available", hint="use store.transaction()")
@@ -89,6 +94,8 @@ class PeeweeFace(peewee.Database):
 
 class SqliteFace(PeeweeFace, peewee.SqliteDatabase):
     """A SQLite engine as Peewee sees it."""
+
+    field_types: ClassVar = {**peewee.SqliteDatabase.field_types, "UTC": "TEXT"}
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -104,6 +111,8 @@ class SqliteFace(PeeweeFace, peewee.SqliteDatabase):
 
 class PostgresFace(PeeweeFace, Psycopg3Database):
     """A PostgreSQL engine as Peewee sees it."""
+
+    field_types: ClassVar = {**Psycopg3Database.field_types, "UTC": "TIMESTAMPTZ"}
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

@@ -117,6 +117,17 @@ class Engine:
         """Execute one statement that writes: as `execute`, but queueing at the gate where it commits by itself."""
         raise NotImplementedError
 
+    def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Execute one statement that writes and gives one row back (RETURNING); None where it wrote nothing."""
+        raise NotImplementedError
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Insert many rows the engine's fastest way, in constant memory; gives their number.
+
+        Atomic only inside a transaction on SQLite.
+        """
+        raise NotImplementedError
+
     def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute and give the first row, or None."""
         raise NotImplementedError
@@ -290,6 +301,14 @@ class Engine:
     def columns(self, table: str) -> list[str]:
         """Give the names of a table's columns as they are in the database now; empty where there is no such table."""
         return [row[0] for row in self.fetch_all(self.dialect.columns_sql, (table,))]
+
+    def probe_columns(self, table: str) -> list[str]:
+        """Give a table's columns as `columns` does, on a connection of its own: for explaining a block that failed."""
+        conn = self.open_connection()
+        try:
+            return [row[0] for row in conn.execute(self.dialect.columns_sql, (table,)).fetchall()]
+        finally:
+            self.close_connection(conn)
 
     @cached_property
     def peewee(self) -> PeeweeFace:

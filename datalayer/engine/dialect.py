@@ -31,6 +31,8 @@ class Dialect:
     has_copy: bool
     nulls_first: bool
     columns_sql: str
+    listen_sql: str
+    notify_sql: str
 
     def sql(self, text: str) -> str:
         """Give hand-written SQL, whose parameters are `?`, with this engine's placeholders.
@@ -89,6 +91,8 @@ SQLITE = Dialect(
     has_copy=False,
     nulls_first=True,
     columns_sql="SELECT name FROM pragma_table_xinfo(?)",
+    listen_sql="",
+    notify_sql="",
 )
 
 POSTGRES = Dialect(
@@ -104,4 +108,6 @@ POSTGRES = Dialect(
         "SELECT attname FROM pg_attribute"
         " WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped"
     ),
+    listen_sql="LISTEN {channel}",
+    notify_sql="SELECT pg_notify(%s, '')",
 )

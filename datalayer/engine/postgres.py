@@ -134,6 +134,14 @@ class PostgresEngine(Engine):
         """Execute and give the first row, or None."""
         return self.execute(sql, params).fetchone()
 
+    def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Execute one statement that writes and gives one row back; None where it wrote nothing."""
+        return self.execute(sql, params).fetchone()
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Insert many rows by COPY; gives their number."""
+        return self.copy_rows(table, columns, rows)
+
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row, pipelined; gives the number of rows changed."""
         state = self.state()

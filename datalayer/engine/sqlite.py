@@ -104,14 +104,43 @@ class SqliteEngine(Engine):
         state: State | None = getattr(self._local, "state", None)
         if state is None:
             state = self._attach()
+        if not state.frames:
+            self.enter_gate(state)
+            try:
+                return self.execute(sql, params)
+            finally:
+                state.gated = False
+                self._gate.leave()
+        self._refuse_if_ended(state)
+        if self.statements.is_watched:
+            return self._execute_in_block(state, sql, params)
+        try:
+            return state.conn.execute(sql, params)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc) from exc
+
+    def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Execute one statement that writes and gives one row back; None where it wrote nothing."""
+        state: State | None = getattr(self._local, "state", None)
+        if state is None:
+            state = self._attach()
+        # all rows are fetched: the statement commits when it has given its last
         if state.frames:
-            return self.execute(sql, params)
+            rows = self.execute(sql, params).fetchall()
+            return rows[0] if rows else None
         self.enter_gate(state)
         try:
-            return self.execute(sql, params)
+            rows = self.execute(sql, params).fetchall()
         finally:
             state.gated = False
             self._gate.leave()
+        return rows[0] if rows else None
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Insert many rows by one prepared statement; gives their number."""
+        names = ", ".join(map(self.dialect.quote, columns))
+        marks = ", ".join("?" * len(columns))
+        return self.execute_many(f"INSERT INTO {self.dialect.quote(table)} ({names}) VALUES ({marks})", rows)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row; gives the number of rows changed."""

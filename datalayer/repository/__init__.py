@@ -1,1 +1,1 @@
-"""Repositories: verbs on one model each. Knows models, never migrations."""
+"""Repositories: typed verbs over one model's rows, on both engines alike."""

@@ -1,0 +1,87 @@
+"""Wait until somebody commits a change, without asking the tables again and again.
+
+PostgreSQL: LISTEN/NOTIFY on a channel. SQLite: PRAGMA data_version, which changes when any other connection has
+committed (sqlite.org/pragma.html#pragma_data_version); it costs a microsecond and reads no table.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import Any
+
+from datalayer.engine.connection import Engine
+
+__all__ = ["Listener", "notify"]
+
+_FASTEST_S = 0.002
+_SLOWEST_S = 0.05
+
+
+def notify(engine: Engine, channel: str) -> None:
+    """Wake who listens to this channel, once the present transaction is committed.
+
+    On SQLite every commit does so by itself. Idle listeners cost nothing.
+    """
+    sql = engine.dialect.notify_sql
+    if sql:
+        engine.execute(sql, (channel,))
+
+
+class Listener:
+    """Waits for changes; `with` it, since it holds a connection of its own.
+
+    A wait may end early, when something else changed: look again, then wait again. A change between two waits is not
+    missed.
+    """
+
+    def __init__(self, engine: Engine, channel: str) -> None:
+        self._engine = engine
+        self._conn: Any = engine.open_connection()
+        self._seen: Any = None
+        statement = engine.dialect.listen_sql
+        if statement:
+            self._conn.execute(statement.format(channel=engine.dialect.quote(channel)))
+        else:
+            self._seen = self._version()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            self._engine.close_connection(conn)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a change; False when the time is over.
+
+        Raises:
+            DatabaseUnavailable: the connection broke.
+        """
+        try:
+            if self._engine.dialect.listen_sql:
+                return any(True for _ in self._conn.notifies(timeout=timeout_s, stop_after=1))
+            return self._poll(timeout_s)
+        except self._engine.driver_errors as exc:
+            raise self._engine.translate(exc) from exc
+
+    def _poll(self, timeout_s: float) -> bool:
+        deadline = monotonic() + timeout_s
+        pause = _FASTEST_S
+        while True:
+            version = self._version()
+            if version != self._seen:
+                self._seen = version
+                return True
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            sleep(min(pause, left))
+            pause = min(pause * 1.5, _SLOWEST_S)
+
+    def _version(self) -> Any:
+        return self._conn.execute("PRAGMA data_version").fetchone()[0]

@@ -1,0 +1,186 @@
+"""Store: one opened database with its repositories; and the process's one store.
+
+Opening never migrates: a database that is older than the code works as far as what it lacks is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, overload
+
+import peewee
+import platformdirs
+
+from datalayer.domains import Domains
+from datalayer.engine.connection import Engine, Options
+from datalayer.engine.opening import open_engine
+from datalayer.engine.singleton import Singleton
+from datalayer.engine.transaction import Transaction
+from datalayer.repository.base import Repository
+from datalayer.schema.backup import BackupResult, backup
+from datalayer.schema.check import Finding, check
+from datalayer.schema.migrator import MigrationResult, migrate
+
+__all__ = ["Store", "close_database", "connect", "default_database", "ensure_connection"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound=peewee.Model)
+Repo = TypeVar("Repo", bound=Repository[Any])
+
+
+class Store(Domains):
+    """One opened database: repositories, transactions, and what looks after the file.
+
+    Safe to share among threads, each of which has a connection of its own. `with` it, or call `close()`; at exit
+    everything is closed anyway.
+    """
+
+    def __init__(self, engine: Engine, *, data_dir: Path | None = None) -> None:
+        self.engine = engine
+        self._given_data_dir = data_dir
+        self._temporary_dir: Path | None = None
+        self._repositories: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Store {self.engine.display_url}>"
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """Where large values are kept as files.
+
+        `data_dir=` of connect; else a folder beside a SQLite file, one that goes with the store for a database in
+        memory, and the platform's data folder for PostgreSQL.
+        """
+        if self._given_data_dir is not None:
+            return self._given_data_dir
+        path = self.engine.path
+        if path is not None:
+            return path.with_name(f"{path.name}-files")
+        if self.engine.address.secret_url is None:
+            self._temporary_dir = Path(tempfile.mkdtemp(prefix="datalayer-"))
+            return self._temporary_dir
+        return Path(platformdirs.user_data_dir("datalayer", appauthor=False)) / "files"
+
+    @overload
+    def repository(self, cls: type[Repo]) -> Repo: ...
+
+    @overload
+    def repository(self, cls: type[M]) -> Repository[M]: ...
+
+    def repository(self, cls: Any) -> Any:
+        """Give the repository of a model, or of a Repository subclass; the same one each time."""
+        found = self._repositories.get(cls)
+        if found is None:
+            if issubclass(cls, Repository):
+                found = cls(self.engine, data_dir=self.data_dir)
+            else:
+                found = Repository(self.engine, cls)
+            self._repositories[cls] = found
+        return found
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    def transaction(self, *, read: bool = False, isolation: str | None = None) -> Transaction:
+        """Give a block of work: kept whole when it ends well, undone when an exception leaves it; savepoints inside.
+
+        Raises:
+            DatabaseBusy: SQLite's write lock did not come in time.
+        """
+        return self.engine.transaction(read=read, isolation=isolation)
+
+    def run_transaction(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a function in a write transaction, again and whole while others are in the way.
+
+        Up to 10 times within 30 seconds; what must happen once belongs in `on_commit`.
+
+        Raises:
+            DatabaseBusy: the others were in the way each time.
+        """
+        return self.engine.run_transaction(function, *args, **kwargs)
+
+    def on_commit(self, callback: Callable[[], object]) -> None:
+        """Call back once the present block's work is committed, not at all if it is undone; at once outside a block."""
+        self.engine.on_commit(callback)
+
+    # -- the database as a whole -----------------------------------------------------------------------------------
+
+    def create_tables(self, *models: type[peewee.Model]) -> None:
+        """Create the tables of an app's models where they are missing; `migrate --schema` does more."""
+        self.engine.peewee.create_tables(models)
+
+    def migrate(self, **options: Any) -> MigrationResult:
+        """Bring the database to the current schema; see `datalayer.schema.migrator.migrate`."""
+        return migrate(self.engine, **options)
+
+    def check(self, **options: Any) -> list[Finding]:
+        """Look for problems without writing a byte; see `datalayer.schema.check.check`."""
+        return check(self.engine, **options)
+
+    def backup(self, path: str | os.PathLike[str] | None = None) -> BackupResult:
+        """Write a verified copy while others work; see `datalayer.schema.backup.backup`."""
+        return backup(self.engine, None if path is None else Path(path))
+
+    def close(self) -> None:
+        """Close the connections of all threads; an open block of another thread is undone."""
+        self.engine.close()
+        if self._temporary_dir is not None:
+            shutil.rmtree(self._temporary_dir, ignore_errors=True)
+
+
+def connect(
+    target: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None, **options: Any
+) -> Store:
+    """Open a database: a path or sqlite:/// URL, `:memory:`, or a postgresql:// URL.
+
+    Options are the fields of `datalayer.Options` (`read_only`, `synchronous`, `busy_timeout_s`, `pool`, ...). One
+    connection is opened and its settings verified before this returns.
+
+    Raises:
+        DatabaseUnavailable: missing folder or file, no permission, refused, wrong password.
+        DatabaseCorrupt: not a database.
+    """
+    engine = open_engine(target, Options(**options))
+    return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute())
+
+
+_singleton: Singleton[Store] = Singleton()
+
+
+def default_database() -> str:
+    """Give the database that is meant where none is named: from the environment, else the platform's data folder."""
+    for name in ("DATALAYER_DATABASE", "DATABASE_URL"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return str(Path(platformdirs.user_data_dir("datalayer", appauthor=False)) / "datalayer.db")
+
+
+def ensure_connection(target: str | os.PathLike[str] | None = None, **options: Any) -> Store:
+    """Give the process's one store, opening it where there is none.
+
+    `target` and options count for the call that opens it; without a target see `default_database`.
+    """
+
+    def open_it() -> Store:
+        chosen = target if target is not None else default_database()
+        if target is None and "://" not in os.fspath(chosen):
+            Path(chosen).parent.mkdir(parents=True, exist_ok=True)
+        return connect(chosen, **options)
+
+    return _singleton.ensure(open_it)
+
+
+def close_database() -> bool:
+    """Close the process's one store; False where none was open. The next `ensure_connection` opens it anew."""
+    return _singleton.close()
