@@ -2,16 +2,24 @@
 
 postgres            the PostgreSQL server of this run, started when the first test asks for it
 postgres_database   URL of a fresh, empty database on it, dropped afterwards; its search_path is empty
+engine              an open engine on an empty database: SQLite in memory, SQLite file, PostgreSQL
+database            path or URL of a migrated database that several processes can open: SQLite file, PostgreSQL
+store               an open store on a migrated database: SQLite in memory, SQLite file, PostgreSQL
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from datalayer.engine.connection import Engine
+from datalayer.engine.opening import open_engine
+from datalayer.store import Store, connect
 from datalayer.testing.postgres import PostgresServer
 
 # No deadlines: on a busy machine they fail tests that are right.
@@ -39,3 +47,59 @@ def postgres_database(postgres: PostgresServer) -> Iterator[str]:
     url = postgres.create_database()
     yield url
     postgres.drop_database(url)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "postgresql":
+        target = request.getfixturevalue("postgres_database")
+    else:
+        target = ":memory:" if request.param == "memory" else tmp_path / "app.db"
+    opened = open_engine(target)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "app.db"
+    with connect(path) as store:
+        store.migrate()
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres: PostgresServer) -> str:
+    url = postgres.create_database()
+    with connect(url) as store:
+        store.migrate()
+    return url
+
+
+def _fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.create_database(template=request.getfixturevalue("_postgres_template"))
+        yield url
+        server.drop_database(url)
+    else:
+        path = tmp_path / "app.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        yield str(path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield from _fresh_database(request, tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "memory":
+        with connect(":memory:") as opened:
+            opened.migrate()
+            yield opened
+        return
+    for target in _fresh_database(request, tmp_path):
+        with connect(target, data_dir=tmp_path / "files") as opened:
+            yield opened
