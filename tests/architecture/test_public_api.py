@@ -65,34 +65,32 @@ REPOSITORY_METHODS = [
     "upsert_many",
 ]
 # not loaded by `import datalayer`; what peewee loads itself, such as the drivers it finds, is not held here
-HEAVY = set(
-    [
-        "apsw",
-        "argparse",
-        "asyncio",
-        "cryptography",
-        "jinja2",
-        "obstore",
-        "opentelemetry",
-        "pglast",
-        "prometheus_client",
-        "psycopg",
-        "psycopg_pool",
-        "rich",
-        "starlette",
-        "syntaqlite",
-        "unittest",
-        "uvicorn",
-        "playhouse.migrate",
-        "playhouse.postgres_ext",
-        "playhouse.reflection",
-        "datalayer.aio",
-        "datalayer.cli",
-        "datalayer.testing",
-        "datalayer.transfer",
-        "datalayer.web",
-    ]
-)
+HEAVY = {
+    "apsw",
+    "argparse",
+    "asyncio",
+    "cryptography",
+    "jinja2",
+    "obstore",
+    "opentelemetry",
+    "pglast",
+    "prometheus_client",
+    "psycopg",
+    "psycopg_pool",
+    "rich",
+    "starlette",
+    "syntaqlite",
+    "unittest",
+    "uvicorn",
+    "playhouse.migrate",
+    "playhouse.postgres_ext",
+    "playhouse.reflection",
+    "datalayer.aio",
+    "datalayer.cli",
+    "datalayer.testing",
+    "datalayer.transfer",
+    "datalayer.web",
+}
 
 
 def modules_after(statement: str) -> set[str]:
