@@ -3,7 +3,7 @@
 postgres            the PostgreSQL server of this run, started when the first test asks for it
 postgres_database   URL of a fresh, empty database on it, dropped afterwards; its search_path is empty
 engine              an open engine on an empty database: SQLite in memory, SQLite file, PostgreSQL
-database            path or URL of a migrated database that several processes can open: SQLite file, PostgreSQL
+database            path or URL of a migrated database that processes can share: SQLite file, PostgreSQL
 store               an open store on a migrated database: SQLite in memory, SQLite file, PostgreSQL
 """
 
@@ -23,11 +23,11 @@ from datalayer.store import Store, connect
 from datalayer.testing.postgres import PostgresServer
 
 # No deadlines: on a busy machine they fail tests that are right.
-# fast: what a developer runs, new examples each time. ci: the same examples on every run, ten times as many.
+# fast, for a developer: new examples each time. ci: the same ones on every run, three times as many.
 settings.register_profile(
     "fast", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", settings.get_profile("fast"), max_examples=300, derandomize=True)
+settings.register_profile("ci", settings.get_profile("fast"), max_examples=100, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 

@@ -1,8 +1,8 @@
 """Run what a document shows: its ```python blocks and the `$ datalayer ...` lines of its ```console blocks.
 
 A document is one story: its blocks run in order, in one temporary folder and (Python) one namespace, so that
-a later block may use what an earlier one made. A line `<!-- not run: reason -->` before a block leaves it out.
-A console line may end in `# exit 3`; otherwise it must exit with 0.
+a later block may use what an earlier one made. A line `<!-- not run: reason -->` before a block leaves it
+out. A console line may end in `# exit 3`; otherwise it must exit with 0.
 """
 
 from __future__ import annotations
