@@ -1,4 +1,4 @@
-"""datalayer: typed repositories over SQLite and PostgreSQL, with the schema, migration and care of the database.
+"""datalayer: typed repositories over SQLite and PostgreSQL, and what looks after the database.
 
 Names are loaded when they are first used, so that `import datalayer` costs next to nothing.
 """
@@ -75,8 +75,6 @@ _PLACES = {
 }
 _HOME = {name: place for place, names in _PLACES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll] - the names are loaded on demand
-
 
 def __getattr__(name: str) -> object:
     home = _HOME.get(name)
@@ -88,4 +86,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOME})

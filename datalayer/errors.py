@@ -1,6 +1,7 @@
 """Every error a caller of datalayer can meet, one class per situation that is handled differently.
 
-Knows nothing of drivers, SQL or models: engine.translate decides which class a driver's error becomes, by code.
+Knows nothing of drivers, SQL or models: engine.translate decides which class a driver's error becomes, by
+code.
 
     DataLayerError
     +-- NotFound              no row answers
@@ -50,8 +51,9 @@ __all__ = [
 class DataLayerError(Exception):
     """Base of all errors raised on purpose.
 
-    `what` says what happened and where, `why` the reason as far as it is known, `hint` what to do next. `str()` is
-    all three, one a line. `code` (DL-Ennn) never changes for a class. The driver's own error is `__cause__`.
+    `what` says what happened and where, `why` the reason as far as it is known, `hint` what to do next.
+    `str()` is all three, one a line. `code` (DL-Ennn) never changes for a class. The driver's own error is
+    `__cause__`.
     """
 
     code = "DL-E100"
@@ -117,8 +119,8 @@ class InvalidTransition(DataLayerError):
 class ConstraintViolation(DataLayerError):
     """A rule of the database refused the change; the statement had no effect.
 
-    `table`, `columns` and `constraint` are given as far as the engine tells them (SQLite names no columns for a
-    foreign key, and no constraint for NOT NULL).
+    `table`, `columns` and `constraint` are given as far as the engine tells them (SQLite names no columns for
+    a foreign key, and no constraint for NOT NULL).
     """
 
     code = "DL-E210"
@@ -170,7 +172,7 @@ class DatabaseBusy(DataLayerError):
 
 
 class DatabaseUnavailable(DataLayerError):
-    """The database cannot be used now: missing, refused, no permission, read-only, wrong password, disk full."""
+    """The database cannot be used now: missing, refused, no permission, read-only, disk full."""
 
     code = "DL-E302"
 
@@ -182,7 +184,7 @@ class DatabaseCorrupt(DataLayerError):
 
 
 class TransactionDied(DataLayerError):
-    """The database itself ended the transaction; nothing of the block is kept and nothing more is accepted in it."""
+    """The database itself ended the transaction: nothing of the block is kept, nothing more accepted."""
 
     code = "DL-E304"
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -37,13 +36,13 @@ Repo = TypeVar("Repo", bound=Repository[Any])
 class Store(Domains):
     """One opened database: repositories, transactions, and what looks after the file.
 
-    Safe to share among threads, each of which has a connection of its own. `with` it, or call `close()`; at exit
-    everything is closed anyway.
+    Safe to share among threads, each of which has a connection of its own. `with` it, or call `close()`; at
+    exit everything is closed anyway.
     """
 
     def __init__(self, engine: Engine, *, data_dir: Path | None = None) -> None:
         self.engine = engine
-        self._given_data_dir = data_dir
+        self._data_dir = data_dir
         self._temporary_dir: Path | None = None
         self._repositories: dict[Any, Any] = {}
 
@@ -56,15 +55,18 @@ class Store(Domains):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @cached_property
+    @property
     def data_dir(self) -> Path:
         """Where large values are kept as files.
 
-        `data_dir=` of connect; else a folder beside a SQLite file, one that goes with the store for a database in
-        memory, and the platform's data folder for PostgreSQL.
+        `data_dir=` of connect; else a folder beside a SQLite file, one that goes with the store for a
+        database in memory, and the platform's data folder for PostgreSQL.
         """
-        if self._given_data_dir is not None:
-            return self._given_data_dir
+        if self._data_dir is None:
+            self._data_dir = self._default_data_dir()
+        return self._data_dir
+
+    def _default_data_dir(self) -> Path:
         path = self.engine.path
         if path is not None:
             return path.with_name(f"{path.name}-files")
@@ -81,7 +83,7 @@ class Store(Domains):
 
     def repository(self, cls: Any) -> Any:
         """Give the repository of a model, or of a Repository subclass; the same one each time."""
-        found = self._repositories.get(cls)
+        found: Any = self._repositories.get(cls)
         if found is None:
             if issubclass(cls, Repository):
                 found = cls(self.engine, data_dir=self.data_dir)
@@ -90,10 +92,10 @@ class Store(Domains):
             self._repositories[cls] = found
         return found
 
-    # -- transactions ----------------------------------------------------------------------------------------------
+    # -- transactions ------------------------------------------------------------------------------
 
     def transaction(self, *, read: bool = False, isolation: str | None = None) -> Transaction:
-        """Give a block of work: kept whole when it ends well, undone when an exception leaves it; savepoints inside.
+        """Give a block of work, kept whole or not at all; blocks inside it are savepoints.
 
         Raises:
             DatabaseBusy: SQLite's write lock did not come in time.
@@ -111,10 +113,13 @@ class Store(Domains):
         return self.engine.run_transaction(function, *args, **kwargs)
 
     def on_commit(self, callback: Callable[[], object]) -> None:
-        """Call back once the present block's work is committed, not at all if it is undone; at once outside a block."""
+        """Call back once the present block's work is committed, not at all if it is undone.
+
+        At once outside a block.
+        """
         self.engine.on_commit(callback)
 
-    # -- the database as a whole -----------------------------------------------------------------------------------
+    # -- the database as a whole -------------------------------------------------------------------
 
     def create_tables(self, *models: type[peewee.Model]) -> None:
         """Create the tables of an app's models where they are missing; `migrate --schema` does more."""
@@ -144,8 +149,8 @@ def connect(
 ) -> Store:
     """Open a database: a path or sqlite:/// URL, `:memory:`, or a postgresql:// URL.
 
-    Options are the fields of `datalayer.Options` (`read_only`, `synchronous`, `busy_timeout_s`, `pool`, ...). One
-    connection is opened and its settings verified before this returns.
+    Options are the fields of `datalayer.Options` (`read_only`, `synchronous`, `busy_timeout_s`, `pool`, ...).
+    One connection is opened and its settings verified before this returns.
 
     Raises:
         DatabaseUnavailable: missing folder or file, no permission, refused, wrong password.
@@ -159,7 +164,7 @@ _singleton: Singleton[Store] = Singleton()
 
 
 def default_database() -> str:
-    """Give the database that is meant where none is named: from the environment, else the platform's data folder."""
+    """Give the database meant where none is named: from the environment, else the platform's folder."""
     for name in ("DATALAYER_DATABASE", "DATABASE_URL"):
         if os.environ.get(name):
             return os.environ[name]
@@ -182,5 +187,8 @@ def ensure_connection(target: str | os.PathLike[str] | None = None, **options: A
 
 
 def close_database() -> bool:
-    """Close the process's one store; False where none was open. The next `ensure_connection` opens it anew."""
+    """Close the process's one store.
+
+    False where none was open. The next `ensure_connection` opens it anew.
+    """
     return _singleton.close()

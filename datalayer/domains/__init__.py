@@ -47,7 +47,11 @@ class Domains:
     """What every store offers."""
 
     engine: Engine
-    data_dir: Path
+
+    @property
+    def data_dir(self) -> Path:
+        """Where domains keep large values as files."""
+        raise AttributeError("data_dir")
 
     sessions = _Domain(Sessions)
     jobs = _Domain(Jobs)

@@ -33,8 +33,8 @@ class Address:
     def parse(cls, target: str | os.PathLike[str]) -> Address:
         """Read a path or URL.
 
-        A bare path, `sqlite:///relative`, `sqlite:////absolute` and `:memory:` mean SQLite (`?mode=ro` opens it
-        read-only); `postgresql://` and `postgres://` mean PostgreSQL.
+        A bare path, `sqlite:///relative`, `sqlite:////absolute` and `:memory:` mean SQLite (`?mode=ro` opens
+        it read-only); `postgresql://` and `postgres://` mean PostgreSQL.
 
         Raises:
             DataLayerError: the scheme is not one of these.
@@ -72,7 +72,9 @@ def without_password(url: str) -> str:
     if at and ":" in userinfo:
         netloc = f"{userinfo.partition(':')[0]}:***@{host}"
     query = "&".join(
-        f"{pair.partition('=')[0]}=***" if pair.partition("=")[0].lower() in ("password", "sslpassword") else pair
+        f"{pair.partition('=')[0]}=***"
+        if pair.partition("=")[0].lower() in ("password", "sslpassword")
+        else pair
         for pair in parts.query.split("&")
     )
     return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))

@@ -1,8 +1,8 @@
 """An engine as a Peewee database, so that Peewee's query builder and models' own methods run through it.
 
 The one module that leans on how Peewee's Database is made inside; peewee is pinned to a minor range and
-tests/engine/test_bridge.py says which of its names are needed. Statements go to the engine, so they are logged,
-translated and held to its transactions like all others.
+tests/engine/test_bridge.py says which of its names are needed. Statements go to the engine, so they are
+logged, translated and held to its transactions like all others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Engine: one opened database, with a connection for each thread that uses it.
 
-What both engines share; engine.sqlite and engine.postgres bring their drivers. Knows no model, table or repository.
+What both engines share; engine.sqlite and engine.postgres bring their drivers. Knows no model, table or
+repository.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,11 +50,12 @@ def utc_now() -> datetime:
 class Options:
     """How a database is opened.
 
-    `create` makes a missing SQLite file. `synchronous` is NORMAL (a power cut may take the last commits, never the
-    file's soundness) or FULL. `busy_timeout_s` bounds the wait for others' write locks. `pool` is the number of
-    shared PostgreSQL connections (None: one a thread). `schema_name` is PostgreSQL's schema. `slow_s` logs slow
-    statements, `log_parameters` puts their values, which may be secret, into log and hooks. Read transactions longer
-    than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of. `clock` gives the time that is stored.
+    `create` makes a missing SQLite file. `synchronous` is NORMAL (a power cut may take the last commits,
+    never the file's soundness) or FULL. `busy_timeout_s` bounds the wait for others' write locks. `pool` is
+    the number of shared PostgreSQL connections (None: one a thread). `schema_name` is PostgreSQL's schema.
+    `slow_s` logs slow statements, `log_parameters` puts their values, which may be secret, into log and
+    hooks. Read transactions longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of.
+    `clock` gives the time that is stored.
     """
 
     read_only: bool = False
@@ -70,7 +73,7 @@ class Options:
     clock: Callable[[], datetime] = field(default=utc_now)
 
 
-class Engine:
+class Engine(ABC):
     """One opened database: a connection for each thread, transactions, and the statements in them.
 
     Thread-safe. Survives fork: a child opens connections of its own. Everything is closed at exit.
@@ -97,8 +100,9 @@ class Engine:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.display_url}>"
 
-    # -- statements ------------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
 
+    @abstractmethod
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement on this thread's connection and give the driver's cursor.
 
@@ -107,30 +111,35 @@ class Engine:
         Raises:
             DataLayerError: whatever went wrong, by its class.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Execute one statement for each row; gives the number of rows changed. Atomic only inside a transaction."""
-        raise NotImplementedError
+        """Execute one statement for each row.
 
+        Gives the number of rows changed. Atomic only inside a transaction.
+        """
+
+    @abstractmethod
     def write(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Execute one statement that writes: as `execute`, but queueing at the gate where it commits by itself."""
-        raise NotImplementedError
+        """Execute one statement that writes: as `execute`, but through the gate if it commits by itself."""
 
+    @abstractmethod
     def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Execute one statement that writes and gives one row back (RETURNING); None where it wrote nothing."""
-        raise NotImplementedError
+        """Execute one statement that writes and gives one row back (RETURNING).
 
+        None where it wrote nothing.
+        """
+
+    @abstractmethod
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows the engine's fastest way, in constant memory; gives their number.
 
         Atomic only inside a transaction on SQLite.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute and give the first row, or None."""
-        raise NotImplementedError
 
     def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute and give all rows."""
@@ -143,13 +152,13 @@ class Engine:
         """
         return self.state().conn
 
-    # -- transactions ----------------------------------------------------------------------------------------------
+    # -- transactions ------------------------------------------------------------------------------
 
     def transaction(self, *, read: bool = False, isolation: str | None = None) -> Transaction:
         """Give a block of work: kept whole when it ends well, undone when an exception leaves it.
 
-        `read=True` is a snapshot that cannot write. `isolation` is PostgreSQL's (SQLite is always serializable).
-        A write block on SQLite holds the only write lock: do nothing slow in it.
+        `read=True` is a snapshot that cannot write. `isolation` is PostgreSQL's (SQLite is always
+        serializable). A write block on SQLite holds the only write lock: do nothing slow in it.
 
         Raises:
             DatabaseBusy: the lock did not come within `busy_timeout_s`.
@@ -181,7 +190,7 @@ class Engine:
         """How many blocks this thread is inside."""
         return len(self.state().frames) if self.has_connection else 0
 
-    # -- connections of threads ------------------------------------------------------------------------------------
+    # -- connections of threads --------------------------------------------------------------------
 
     @property
     def has_connection(self) -> bool:
@@ -195,7 +204,9 @@ class Engine:
 
     def _attach(self) -> State:
         if self.is_closed:
-            raise DatabaseUnavailable(f"{self.display_url} is closed", hint="open it again with datalayer.connect()")
+            raise DatabaseUnavailable(
+                f"{self.display_url} is closed", hint="open it again with datalayer.connect()"
+            )
         state = State(self.open_connection(), weakref.ref(threading.current_thread()))
         with self._registry_lock:
             gone = [other for other in self._states if _is_gone(other)]
@@ -221,11 +232,13 @@ class Engine:
         if state is None:
             return
         if state.frames:
-            raise DataLayerError("the connection is inside a transaction", hint="leave the block before closing")
+            raise DataLayerError(
+                "the connection is inside a transaction", hint="leave the block before closing"
+            )
         self.discard(state)
 
     def close(self) -> None:
-        """Close the connections of all threads. Waits for nobody: an open block of another thread is undone."""
+        """Close the connections of all threads, also inside open blocks, which are undone."""
         self.is_closed = True
         with self._registry_lock:
             states, self._states = self._states, []
@@ -234,90 +247,100 @@ class Engine:
         self._local = threading.local()
 
     def abandon(self) -> None:
-        """Forget all connections without closing them: what a forked child does, since they are its parent's."""
+        """Forget all connections without closing them: in a forked child they are its parent's."""
         _left_behind.extend(self._states)
         self._states = []
         self._registry_lock = threading.Lock()
         self._local = threading.local()
 
-    # -- for engine.transaction ------------------------------------------------------------------------------------
+    # -- for engine.transaction --------------------------------------------------------------------
 
     def begin_scope(self) -> State:
-        """Give the connection to a block; with a pool, borrow it."""
-        return self.state()
+        """Give the connection to a block, which may be inside another one."""
+        state = self.state()
+        state.borrowed += 1
+        return state
 
     def end_scope(self, state: State) -> None:
-        """Take the connection back from a block; with a pool, return it."""
+        """Take the connection back from a block."""
+        state.borrowed -= 1
 
+    @abstractmethod
     def enter_gate(self, state: State) -> None:
-        """Queue for the write lock, where the engine has a queue."""
+        """Queue for the write lock, where the engine needs a queue."""
 
+    @abstractmethod
     def restore(self, state: State, *, read: bool) -> None:
         """Undo what a block set on its connection, and let the next writer in."""
 
     def execute_raw(self, state: State, sql: str) -> None:
         """Execute a statement of the transaction machinery itself: logged and translated, never refused."""
-        self.execute_watched(state, sql, ())
+        try:
+            self.run(state, sql, ())
+        except self.driver_errors as exc:
+            raise self.translate(exc) from exc
 
-    def execute_watched(self, state: State, sql: str, params: Sequence[Any]) -> Any:
-        """Execute, tell the statement log, translate errors."""
+    def run(self, state: State, sql: str, params: Sequence[Any] | None) -> Any:
+        """Execute on a connection and tell the statement log; errors are the driver's."""
+        if not self.statements.is_watched:
+            return state.conn.execute(sql, params)
         started = perf_counter()
         try:
             cursor = state.conn.execute(sql, params)
         except self.driver_errors as exc:
-            error = self.translate(exc)
-            self.statements.record(sql, params, perf_counter() - started, error)
-            raise error from exc
-        self.statements.record(sql, params, perf_counter() - started)
+            self.statements.record(sql, params or (), perf_counter() - started, exc)
+            raise
+        self.statements.record(sql, params or (), perf_counter() - started)
         return cursor
 
+    @abstractmethod
     def notice_death(self, state: State) -> bool:
         """Say whether the database ended the transaction by itself, and remember it."""
-        raise NotImplementedError
 
     def fail(self, state: State, exc: BaseException) -> DataLayerError:
         """Translate a driver's error and doom the block that it happened in."""
         error = self.translate(exc)
-        error.__cause__ = exc
         if state.frames:
+            if state.frames[0].read and isinstance(error, DatabaseUnavailable):
+                error = DataLayerError("a read transaction cannot write", hint="begin it without read=True")
             state.failure = error
             self.notice_death(state)
+        error.__cause__ = exc
         return error
 
-    # -- what each engine brings -----------------------------------------------------------------------------------
+    # -- what each engine brings -------------------------------------------------------------------
 
+    @abstractmethod
     def open_connection(self) -> Any:
         """Open a connection with all settings, read back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close_connection(self, conn: Any) -> None:
         """Close a driver's connection, whatever state it is in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def translate(self, exc: BaseException) -> DataLayerError:
         """Give the datalayer error for a driver's."""
-        raise NotImplementedError
 
     def columns(self, table: str) -> list[str]:
-        """Give the names of a table's columns as they are in the database now; empty where there is no such table."""
+        """Give the names of a table's columns as they are in the database now.
+
+        Empty where there is no such table.
+        """
         return [row[0] for row in self.fetch_all(self.dialect.columns_sql, (table,))]
 
+    @abstractmethod
     def probe_columns(self, table: str) -> list[str]:
-        """Give a table's columns as `columns` does, on a connection of its own: for explaining a block that failed."""
-        conn = self.open_connection()
-        try:
-            return [row[0] for row in conn.execute(self.dialect.columns_sql, (table,)).fetchall()]
-        finally:
-            self.close_connection(conn)
+        """Give a table's columns as `columns` does, also while this thread's block has failed."""
 
     @cached_property
     def peewee(self) -> PeeweeFace:
-        """This engine as a Peewee database, for its query builder and for models' own methods."""
+        """The engine as a Peewee database, for its query builder and for models' own methods."""
         return self.make_face()
 
+    @abstractmethod
     def make_face(self) -> PeeweeFace:
         """Make the Peewee face."""
-        raise NotImplementedError
 
 
 def leave_behind(thing: object) -> None:

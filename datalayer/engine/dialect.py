@@ -18,8 +18,8 @@ class Dialect:
     """One engine's ways, as values.
 
     `row_lock` and `row_lock_skip` end a SELECT whose rows are to be changed (nothing on SQLite, where a write
-    transaction is the lock). `parameter_limit` bounds the values of one statement. `has_row_id` says that the driver
-    gives the key of an inserted row without RETURNING.
+    transaction is the lock). `parameter_limit` bounds the values of one statement. `has_row_id` says that the
+    driver gives the key of an inserted row without RETURNING.
     """
 
     name: EngineName
@@ -60,14 +60,14 @@ class Dialect:
         return f"to_jsonb({expression})"
 
     def json_type(self, column: str) -> str:
-        """Give an expression for the JSON type's name; an integer is `integer` on SQLite, `number` on PostgreSQL."""
+        """Give an expression for the JSON type's name (an integer is a `number` on PostgreSQL)."""
         return f"json_type({column})" if self.name == "sqlite" else f"jsonb_typeof({column})"
 
     def begin(self, *, read: bool, isolation: str | None) -> tuple[str, ...]:
         """Give the statements that open a transaction.
 
-        Read: a snapshot that cannot write, on both engines. Write: SQLite takes the write lock at once (IMMEDIATE),
-        PostgreSQL uses the isolation asked for (its default is READ COMMITTED).
+        Read: a snapshot that cannot write, on both engines. Write: SQLite takes the write lock at once
+        (IMMEDIATE), PostgreSQL uses the isolation asked for (its default is READ COMMITTED).
         """
         if self.name == "sqlite":
             # query_only makes a forgotten write fail at once instead of as BUSY_SNAPSHOT under load

@@ -1,9 +1,9 @@
 """The gate in front of SQLite's write lock: writers queue in the kernel instead of racing for the lock.
 
-SQLite has no queue: with many writers most of them sleep while one that happens to be awake gets the lock again and
-again (8 processes: 714 commits a second, and the slowest gets 1/1142 of the fastest). An advisory file lock
-taken before BEGIN IMMEDIATE makes it about 2,000, shared fairly. The gate is never needed for correctness: SQLite's
-own lock still decides, so programs that know no gate may write beside us.
+SQLite has no queue: with many writers most of them sleep while one that happens to be awake gets the lock
+again and again (8 processes: 714 commits a second, and the slowest gets 1/1142 of the fastest). An advisory
+file lock taken before BEGIN IMMEDIATE makes it about 2,000, shared fairly. The gate is never needed for
+correctness: SQLite's own lock still decides, so programs that know no gate may write beside us.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class ThreadGate:
 class FileGate:
     """A gate among all processes that write one file, by an advisory lock on `<database>-gate`.
 
-    The lock goes with its process, also on kill -9. Where the gate's file cannot be made (a read-only folder) only
-    the threads of this process queue.
+    The lock goes with its process, also on kill -9. Where the gate's file cannot be made (a read-only folder)
+    only the threads of this process queue.
     """
 
     __slots__ = ("_fd", "_mutex", "_path", "_waiter")
@@ -156,9 +156,9 @@ class FileGate:
 class _Waiter:
     """A thread that waits for the file lock on behalf of the one thread that holds the gate's mutex.
 
-    A blocking flock() knows no timeout, and polling it costs fairness (measured: the slowest process gets 0.30 of the
-    fastest). So the wait happens here, and who gave up meanwhile leaves the lock to be given back, or to be taken
-    by the next thread of this process.
+    A blocking flock() knows no timeout, and polling it costs fairness (measured: the slowest process gets
+    0.30 of the fastest). So the wait happens here, and who gave up meanwhile leaves the lock to be given
+    back, or to be taken by the next thread of this process.
     """
 
     __slots__ = ("_asked", "_fd", "_granted", "_state", "_wanted", "is_idle")

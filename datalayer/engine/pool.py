@@ -1,7 +1,8 @@
 """A shared set of PostgreSQL connections, borrowed for a statement or a block.
 
-Playhouse's pool does the work. Opening a connection costs about 1 ms, taking one from the pool 0.2 ms; but a thread that
-keeps a borrowed one blocks a place, so the engine gives it back at the end of each outermost block or statement.
+Playhouse's pool does the work. Opening a connection costs about 1 ms, taking one from the pool 0.2 ms; but a
+thread that keeps a borrowed one blocks a place, so the engine gives it back at the end of each outermost
+block or statement.
 """
 
 from __future__ import annotations

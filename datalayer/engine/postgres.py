@@ -39,7 +39,7 @@ _OLDEST = 140_000
 
 
 class JsonString(str):
-    """A text that came decoded out of a jsonb column, told apart from JSON text that is still to be decoded."""
+    """A text that came decoded out of jsonb, told apart from JSON text still to be decoded."""
 
     __slots__ = ()
 
@@ -79,7 +79,8 @@ class PostgresEngine(Engine):
         except psycopg.Error:
             # its message quotes the URL, password and all
             raise DataLayerError(
-                f"cannot read the address {self.display_url}", hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME"
+                f"cannot read the address {self.display_url}",
+                hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME",
             ) from None
         settings = {"search_path": compose.Identifier(options.schema_name).as_string(None), "TimeZone": "UTC"}
         if self.read_only:
@@ -103,16 +104,17 @@ class PostgresEngine(Engine):
         self.server_version: int = row[0]
         if self.server_version < _OLDEST:
             raise DatabaseUnavailable(
-                f"{self.display_url} is PostgreSQL {self.server_version // 10_000}", why="datalayer needs 14 or newer"
+                f"{self.display_url} is PostgreSQL {self.server_version // 10_000}",
+                why="datalayer needs 14 or newer",
             )
         if row[1] != "UTC" or row[2] != "UTF8":
             raise DatabaseUnavailable(
                 f"{self.display_url} did not take its settings",
                 why=f"time zone {row[1]}, encoding {row[2]}; needed are UTC and UTF8",
-                hint="create the database with ENCODING 'UTF8', and let a proxy in between pass startup options on",
+                hint="create the database with ENCODING 'UTF8'; a proxy in between must pass startup options",
             )
 
-    # -- statements ------------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement on this thread's connection and give the driver's cursor."""
@@ -121,10 +123,9 @@ class PostgresEngine(Engine):
             state = self._attach()
         if state.frames:
             self._refuse_if_ended(state)
-        if self.statements.is_watched:
-            return self._execute_watched_in_block(state, sql, params)
         try:
-            return state.conn.execute(sql, params or None)
+            # None, not (): without parameters a % in the text is a %
+            return self.run(state, sql, params or None)
         except self.driver_errors as exc:
             raise self.fail(state, exc) from exc
 
@@ -166,7 +167,9 @@ class PostgresEngine(Engine):
         state = self.state()
         if state.frames:
             self._refuse_if_ended(state)
-        statement = f"COPY {self.dialect.quote(table)} ({', '.join(map(self.dialect.quote, columns))}) FROM STDIN"
+        statement = (
+            f"COPY {self.dialect.quote(table)} ({', '.join(map(self.dialect.quote, columns))}) FROM STDIN"
+        )
         started = perf_counter()
         try:
             with state.conn.cursor() as cursor:
@@ -179,16 +182,6 @@ class PostgresEngine(Engine):
         if self.statements.is_watched:
             self.statements.record(statement, (), perf_counter() - started)
         return count
-
-    def _execute_watched_in_block(self, state: State, sql: str, params: Sequence[Any]) -> Any:
-        try:
-            return self.execute_watched(state, sql, params or None)  # type: ignore[arg-type]
-        except DataLayerError as error:
-            if state.frames:
-                state.failure = error
-                self.notice_death(state)
-            self._drop_if_lost(state)
-            raise
 
     def _refuse_if_ended(self, state: State) -> None:
         """Refuse a statement where it would be autocommitted although its block is still open in Python."""
@@ -218,6 +211,9 @@ class PostgresEngine(Engine):
                 state.failure = DataLayerError("a COMMIT or ROLLBACK was executed inside the block")
         return True
 
+    def enter_gate(self, state: State) -> None:
+        """Go on: PostgreSQL's writers lock rows, and wait in its own queue."""
+
     def restore(self, state: State, *, read: bool) -> None:
         """Let go of a connection that broke; warn of a long snapshot, which keeps VACUUM from cleaning up."""
         if read and state.since and monotonic() - state.since > self.options.long_read_s:
@@ -230,7 +226,15 @@ class PostgresEngine(Engine):
         if state.conn.closed:
             self.discard(state)
 
-    # -- connections -----------------------------------------------------------------------------------------------
+    def probe_columns(self, table: str) -> list[str]:
+        """Give a table's columns from a connection of its own: a failed block answers nothing more."""
+        try:
+            with psycopg.connect(autocommit=True, **self._params) as conn:
+                return [row[0] for row in conn.execute(self.dialect.columns_sql, (table,)).fetchall()]
+        except self.driver_errors as exc:
+            raise self.translate(exc) from exc
+
+    # -- connections -------------------------------------------------------------------------------
 
     def translate(self, exc: BaseException) -> DataLayerError:
         """Give the datalayer error for one of psycopg's."""
@@ -276,15 +280,9 @@ class PooledPostgresEngine(PostgresEngine):
         except self.driver_errors as exc:
             raise self.translate(exc) from exc
 
-    def begin_scope(self) -> State:
-        """Borrow a connection for a block or a statement; blocks inside use the same."""
-        state = self.state()
-        state.borrowed += 1
-        return state
-
     def end_scope(self, state: State) -> None:
         """Give the connection back at the end of the outermost block."""
-        state.borrowed -= 1
+        super().end_scope(state)
         if state.borrowed == 0 and getattr(self._local, "state", None) is state:
             self.discard(state)
 

@@ -1,7 +1,7 @@
 """SQLite: how a file or a memory database is opened, its gate, its write-ahead log.
 
-Settings are read back after they are made, because SQLite ignores a misspelt PRAGMA silently. Why each is set:
-docs/engine.md.
+Settings are read back after they are made, because SQLite ignores a misspelt PRAGMA silently. Why each is
+set: docs/engine.md.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SqliteEngine(Engine):
         self.path = address.path
         self._commits = 0
         if address.path is None:
-            # one memdb of its own, shared by name among this engine's connections (sqlite.org/src/doc/trunk/src/memdb.c)
+            # a memdb of its own, shared by name among this engine's connections (sqlite.org, src/memdb.c)
             self._uri = f"file:/datalayer-{os.getpid()}-{next(_memory_names)}?vfs=memdb"
             self._gate: Gate = ThreadGate()
         else:
@@ -60,16 +60,22 @@ class SqliteEngine(Engine):
             return
         if not path.parent.is_dir():
             raise DatabaseUnavailable(
-                f"cannot open {path}", why=f"the folder {path.parent} does not exist", hint="make it, or correct the path"
+                f"cannot open {path}",
+                why=f"the folder {path.parent} does not exist",
+                hint="make it, or correct the path",
             )
         if path.is_dir():
-            raise DatabaseUnavailable(f"cannot open {path}", why="it is a folder", hint="give the path of a file in it")
+            raise DatabaseUnavailable(
+                f"cannot open {path}", why="it is a folder", hint="give the path of a file in it"
+            )
         if not path.exists() and (self.read_only or not self.options.create):
             raise DatabaseUnavailable(
-                f"cannot open {path}", why="there is no such file", hint="correct the path, or run `datalayer migrate`"
+                f"cannot open {path}",
+                why="there is no such file",
+                hint="correct the path, or run `datalayer migrate`",
             )
 
-    # -- statements ------------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement on this thread's connection and give the driver's cursor."""
@@ -78,10 +84,8 @@ class SqliteEngine(Engine):
             state = self._attach()
         if state.frames:
             self._refuse_if_ended(state)
-        if self.statements.is_watched:
-            return self._execute_in_block(state, sql, params)
         try:
-            return state.conn.execute(sql, params)
+            return self.run(state, sql, params)
         except self.driver_errors as exc:
             raise self.fail(state, exc) from exc
 
@@ -92,9 +96,9 @@ class SqliteEngine(Engine):
             state = self._attach()
         if state.frames:
             self._refuse_if_ended(state)
-        if self.statements.is_watched:
-            return self._execute_in_block(state, sql, params).fetchone()
         try:
+            if self.statements.is_watched:
+                return self.run(state, sql, params).fetchone()
             return state.conn.execute(sql, params).fetchone()
         except self.driver_errors as exc:
             raise self.fail(state, exc) from exc
@@ -112,10 +116,8 @@ class SqliteEngine(Engine):
                 state.gated = False
                 self._gate.leave()
         self._refuse_if_ended(state)
-        if self.statements.is_watched:
-            return self._execute_in_block(state, sql, params)
         try:
-            return state.conn.execute(sql, params)
+            return self.run(state, sql, params)
         except self.driver_errors as exc:
             raise self.fail(state, exc) from exc
 
@@ -156,15 +158,6 @@ class SqliteEngine(Engine):
             self.statements.record(sql, (), perf_counter() - started)
         return count
 
-    def _execute_in_block(self, state: State, sql: str, params: Sequence[Any]) -> Any:
-        try:
-            return self.execute_watched(state, sql, params)
-        except DataLayerError as error:
-            if state.frames:
-                state.failure = error
-                self.notice_death(state)
-            raise
-
     def _refuse_if_ended(self, state: State) -> None:
         """Refuse a statement where it would be autocommitted although its block is still open in Python."""
         if state.failure is None and state.conn.in_transaction:
@@ -182,7 +175,11 @@ class SqliteEngine(Engine):
                 state.failure = DataLayerError("a COMMIT or ROLLBACK was executed inside the block")
         return True
 
-    # -- gate and upkeep -------------------------------------------------------------------------------------------
+    def probe_columns(self, table: str) -> list[str]:
+        """Give a table's columns, also in a failed block: SQLite itself goes on answering."""
+        return [row[0] for row in self.state().conn.execute(self.dialect.columns_sql, (table,)).fetchall()]
+
+    # -- gate and upkeep ---------------------------------------------------------------------------
 
     def enter_gate(self, state: State) -> None:
         """Queue for the write lock."""
@@ -211,7 +208,9 @@ class SqliteEngine(Engine):
     def _warn_of_long_read(self, seconds: float) -> None:
         if seconds > self.options.long_read_s:
             _log.warning(
-                "a read transaction on %s was open for %.1f s; the WAL cannot be reset meanwhile", self.display_url, seconds
+                "a read transaction on %s was open for %.1f s; the WAL cannot be reset meanwhile",
+                self.display_url,
+                seconds,
             )
 
     @property
@@ -225,10 +224,12 @@ class SqliteEngine(Engine):
             return 0
 
     def tend_wal(self) -> bool:
-        """Write a WAL that grew past `wal_warn_bytes` back into the file and empty it; False when readers prevent it.
+        """Write a WAL that grew past `wal_warn_bytes` back into the file and empty it.
 
-        Looked at every 256 commits by itself. Warns with the oldest read transaction of this process, as a reader is
-        what lets a WAL grow (sqlite.org/wal.html, "Avoiding Excessively Large WAL Files").
+        False when readers prevent it.
+
+        Looked at every 256 commits by itself. Warns with the oldest read transaction of this process, as a
+        reader is what lets a WAL grow (sqlite.org/wal.html, "Avoiding Excessively Large WAL Files").
         """
         size = self.wal_bytes
         if size <= self.options.wal_warn_bytes or self.in_transaction:
@@ -245,7 +246,7 @@ class SqliteEngine(Engine):
             )
         return not blocked
 
-    # -- connections -----------------------------------------------------------------------------------------------
+    # -- connections -------------------------------------------------------------------------------
 
     def translate(self, exc: BaseException) -> DataLayerError:
         """Give the datalayer error for one of sqlite3's."""
@@ -322,7 +323,8 @@ class SqliteEngine(Engine):
         synchronous = {"OFF": 0, "NORMAL": 1, "FULL": 2, "EXTRA": 3}.get(options.synchronous.upper())
         if synchronous is None:
             raise DataLayerError(
-                f"synchronous cannot be {options.synchronous!r}", hint="use NORMAL or FULL (or OFF for data you can lose)"
+                f"synchronous cannot be {options.synchronous!r}",
+                hint="use NORMAL or FULL (or OFF for data you can lose)",
             )
         settings: list[tuple[str, str, Any]] = [
             ("trusted_schema", "OFF", 0),

@@ -20,8 +20,8 @@ _log = logging.getLogger("datalayer.sql")
 class Statement:
     """One executed statement.
 
-    `parameters` holds the values only where the log was opened with `log_parameters=True`, since they may be secret;
-    else it is empty and `parameter_count` says how many there were.
+    `parameters` holds the values only where the log was opened with `log_parameters=True`, since they may be
+    secret; else it is empty and `parameter_count` says how many there were.
     """
 
     sql: str
@@ -34,8 +34,8 @@ class Statement:
 class StatementLog:
     """Hooks, the slow log and the debug log of one engine.
 
-    Everything goes to the logger `datalayer.sql`: each statement at DEBUG, those of `slow_s` seconds or more at
-    WARNING. Call `refresh()` after changing that logger's level on a running engine.
+    Everything goes to the logger `datalayer.sql`: each statement at DEBUG, those of `slow_s` seconds or more
+    at WARNING. Call `refresh()` after changing that logger's level on a running engine.
     """
 
     __slots__ = ("_hooks", "_log_parameters", "_slow_s", "is_watched")

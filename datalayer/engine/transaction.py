@@ -1,14 +1,17 @@
-"""Units of work: blocks that are kept whole or not at all, nested ones as savepoints, and what runs after them.
+"""Units of work: blocks kept whole or not at all, savepoints in them, and what runs after them.
 
 The same rules on both engines:
 
 - the outermost block is one transaction; a write block passes the gate and takes SQLite's write lock at once;
 - a block inside a block is a savepoint;
-- a statement that failed dooms the innermost block: further statements in it raise TransactionDied, as PostgreSQL
+- a statement that failed dooms the innermost block: further statements in it raise TransactionDied, as
+PostgreSQL
   does by itself, so that code tested on SQLite does not fail there. Put a block around what may fail;
-- a transaction that the database itself ended (RAISE(ROLLBACK), disk full, lost connection) is dead: nothing more
+- a transaction that the database itself ended (RAISE(ROLLBACK), disk full, lost connection) is dead: nothing
+more
   is accepted in its blocks, and nothing slips out as an autocommitted statement;
-- `on_commit` callbacks run after the outermost COMMIT, and not at all if their block or one around it was undone.
+- `on_commit` callbacks run after the outermost COMMIT, and not at all if their block or one around it was
+undone.
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ class Frame:
 class State:
     """What one thread's connection is in the middle of.
 
-    `failure` is the error that dooms the innermost block; `dead` says that the database ended the transaction.
+    `failure` is the error that dooms the innermost block; `dead` says that the database ended the
+    transaction.
     """
 
     __slots__ = ("borrowed", "conn", "dead", "failure", "frames", "gated", "since", "thread")
@@ -251,9 +255,9 @@ def run_transaction(
 ) -> R:
     """Run a function in a write transaction; run it again, whole, while others are in the way.
 
-    Repeats on DatabaseBusy (locked, deadlocked, not serializable) with growing random pauses, up to 10 times and
-    for at most 30 seconds. Inside another block it runs once, as a savepoint. The function may run more than once,
-    so effects outside the database belong in `on_commit`.
+    Repeats on DatabaseBusy (locked, deadlocked, not serializable) with growing random pauses, up to 10 times
+    and for at most 30 seconds. Inside another block it runs once, as a savepoint. The function may run more
+    than once, so effects outside the database belong in `on_commit`.
 
     Raises:
         DatabaseBusy: the others were in the way each time.

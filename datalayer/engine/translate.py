@@ -1,7 +1,7 @@
-"""From a driver's error to the error a caller handles, by code: `sqlite_errorname` and `sqlstate`, never by prose.
+"""From a driver's error to the one a caller handles: by `sqlite_errorname` and `sqlstate`, never by prose.
 
-SQLite puts table, columns and rule names of a violation into its message only, in a fixed form; these are read from
-there as facts, once the code has decided what happened. Codes: sqlite.org/rescode.html and
+SQLite puts table, columns and rule names of a violation into its message only, in a fixed form; these are
+read from there as facts, once the code has decided what happened. Codes: sqlite.org/rescode.html and
 postgresql.org/docs/current/errcodes-appendix.html.
 """
 
@@ -24,21 +24,44 @@ from datalayer.errors import (
     UniqueViolation,
 )
 
-__all__ = ["from_postgres", "from_sqlite"]
+__all__ = ["StatementRefused", "from_postgres", "from_sqlite"]
+
+
+class StatementRefused(DataLayerError):
+    """The database did not accept a statement's text: a repository finds out whether a column is missing."""
+
 
 _MIGRATE_HINT = "run `datalayer migrate`, or point the program at the right database"
 _REPAIR_HINT = "run `datalayer check-db`, then `datalayer repair`"
 _RETRY_HINT = "try again; store.run_transaction() does so by itself"
 
 _SQLITE_UNAVAILABLE = {
-    "SQLITE_CANTOPEN": ("cannot open the database file", "check that the folder exists and can be read and written"),
-    "SQLITE_PERM": ("no permission for the database file", "check the owner and mode of the file and its folder"),
+    "SQLITE_CANTOPEN": (
+        "cannot open the database file",
+        "check that the folder exists and can be read and written",
+    ),
+    "SQLITE_PERM": (
+        "no permission for the database file",
+        "check the owner and mode of the file and its folder",
+    ),
     "SQLITE_AUTH": ("no permission for this operation", "check what the connection is allowed to do"),
-    "SQLITE_READONLY": ("the database is read-only", "check the mode of the file and its folder, or open it for writing"),
+    "SQLITE_READONLY": (
+        "the database is read-only",
+        "check the mode of the file and its folder, or open it for writing",
+    ),
     "SQLITE_FULL": ("the disk is full", "free some room; nothing of the block was kept"),
-    "SQLITE_IOERR": ("the disk gave an error", "check the disk and the system's log; nothing of the block was kept"),
-    "SQLITE_NOLFS": ("the file is too large for this file system", "move the database to another file system"),
-    "SQLITE_PROTOCOL": ("the locking protocol failed", "close other programs that use the file, then try again"),
+    "SQLITE_IOERR": (
+        "the disk gave an error",
+        "check the disk and the system's log; nothing of the block was kept",
+    ),
+    "SQLITE_NOLFS": (
+        "the file is too large for this file system",
+        "move the database to another file system",
+    ),
+    "SQLITE_PROTOCOL": (
+        "the locking protocol failed",
+        "close other programs that use the file, then try again",
+    ),
     "SQLITE_NOMEM": ("out of memory", "free some memory, then try again"),
 }
 
@@ -61,18 +84,22 @@ def from_sqlite(exc: BaseException, where: str) -> DataLayerError:
         why, hint = _SQLITE_UNAVAILABLE[primary]
         return DatabaseUnavailable(f"{where} cannot be used", why=f"{why} ({name})", hint=hint)
     if primary in ("SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"):
-        return CheckViolation(f"{where} refused a value", why=str(exc), hint="check the value's type and size")
-    return DataLayerError(f"{where} refused a statement", why=str(exc), hint="check the statement")
+        return CheckViolation(
+            f"{where} refused a value", why=str(exc), hint="check the value's type and size"
+        )
+    return StatementRefused(f"{where} refused a statement", why=str(exc), hint="check the statement")
 
 
 def _from_python(exc: BaseException, where: str) -> DataLayerError:
-    """Give the error for what the driver refuses before the database sees it (a number of 65 bits, a lone surrogate)."""
+    """Give the error for what the driver itself refuses (a number of 65 bits, a lone surrogate)."""
     if isinstance(exc, OverflowError | UnicodeError):
         why = "a number is too large" if isinstance(exc, OverflowError) else "a text is not valid Unicode"
         return CheckViolation(f"{where} refused a value", why=why, hint="check the value's type and size")
     if isinstance(exc, sqlite3.ProgrammingError) and "closed" in str(exc):
         return DatabaseUnavailable(f"{where} is closed", hint="open it again")
-    return DataLayerError(f"{where} refused a statement", why=str(exc), hint="check the statement and its parameters")
+    return StatementRefused(
+        f"{where} refused a statement", why=str(exc), hint="check the statement and its parameters"
+    )
 
 
 def _sqlite_violation(name: str, message: str, where: str) -> ConstraintViolation:
@@ -86,7 +113,9 @@ def _sqlite_violation(name: str, message: str, where: str) -> ConstraintViolatio
         table, columns = _split_columns(detail)
         return NotNullViolation(f"{detail} must have a value", table=table, columns=columns)
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return ForeignKeyViolation(f"a reference does not hold in {where}", why="the row referred to is missing, or still used")
+        return ForeignKeyViolation(
+            f"a reference does not hold in {where}", why="the row referred to is missing, or still used"
+        )
     if name == "SQLITE_CONSTRAINT_CHECK":
         return CheckViolation(f"the rule {detail} does not hold", constraint=detail)
     if name == "SQLITE_CONSTRAINT_TRIGGER":
@@ -114,7 +143,10 @@ _POSTGRES_UNAVAILABLE = {
     "08": ("the connection broke", "check the server and the network, then try again"),
     "28": ("the server refused the login", "check the user name and password"),
     "3D": ("the server has no such database", "create it, or check the name in the URL"),
-    "53": ("the server is out of room (connections, memory or disk)", "free some, or lower the number of connections"),
+    "53": (
+        "the server is out of room (connections, memory or disk)",
+        "free some, or lower the number of connections",
+    ),
     "57": ("the server is shutting down or starting up", "wait until it answers, then try again"),
     "58": ("the server's system gave an error", "check the server's log"),
 }
@@ -146,7 +178,9 @@ def from_postgres(exc: Any, where: str) -> DataLayerError:
     if state == "25006":
         return DatabaseUnavailable(f"{where} cannot be written", why="the transaction or server is read-only")
     if state == "42501":
-        return DatabaseUnavailable(f"{where} cannot be used", why=message, hint="ask for the right, or use another user")
+        return DatabaseUnavailable(
+            f"{where} cannot be used", why=message, hint="ask for the right, or use another user"
+        )
     if state[:2] == "XX":
         return DatabaseCorrupt(f"{where} is damaged", why=message, hint=_REPAIR_HINT)
     if state[:2] == "22":
@@ -154,7 +188,7 @@ def from_postgres(exc: Any, where: str) -> DataLayerError:
     if state[:2] in _POSTGRES_UNAVAILABLE:
         why, hint = _POSTGRES_UNAVAILABLE[state[:2]]
         return DatabaseUnavailable(f"{where} cannot be used", why=f"{why} ({state})", hint=hint)
-    return DataLayerError(f"{where} refused a statement", why=message, hint="check the statement")
+    return StatementRefused(f"{where} refused a statement", why=message, hint="check the statement")
 
 
 def _without_state(exc: Any, where: str) -> DataLayerError:
@@ -168,7 +202,9 @@ def _without_state(exc: Any, where: str) -> DataLayerError:
         )
     if kind == "DataError" or isinstance(exc, OverflowError | UnicodeError):
         return CheckViolation(f"{where} refused a value", why="it does not fit its column")
-    return DataLayerError(f"{where} refused a statement", why=_first_line(exc), hint="check the statement and parameters")
+    return StatementRefused(
+        f"{where} refused a statement", why=_first_line(exc), hint="check the statement and parameters"
+    )
 
 
 def _first_line(exc: BaseException) -> str:
@@ -185,7 +221,9 @@ def _postgres_violation(diag: Any, state: str, message: str) -> ConstraintViolat
     what = sentence.format(subject=subject, constraint=constraint)
     # a rule in a trigger says `rule_name: what is wrong`; the server's own sentences would only repeat `what`
     rule, _, why = message.partition(": ")
-    return kind(what, table=table, columns=columns, constraint=constraint, why=why if rule == constraint else None)
+    return kind(
+        what, table=table, columns=columns, constraint=constraint, why=why if rule == constraint else None
+    )
 
 
 def _detail_columns(detail: str | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Wait until somebody commits a change, without asking the tables again and again.
 
-PostgreSQL: LISTEN/NOTIFY on a channel. SQLite: PRAGMA data_version, which changes when any other connection has
-committed (sqlite.org/pragma.html#pragma_data_version); it costs a microsecond and reads no table.
+PostgreSQL: LISTEN/NOTIFY on a channel. SQLite: PRAGMA data_version, which changes when any other connection
+has committed (sqlite.org/pragma.html#pragma_data_version); it costs a microsecond and reads no table.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def notify(engine: Engine, channel: str) -> None:
 class Listener:
     """Waits for changes; `with` it, since it holds a connection of its own.
 
-    A wait may end early, when something else changed: look again, then wait again. A change between two waits is not
-    missed.
+    A wait may end early, when something else changed: look again, then wait again. A change between two waits
+    is not missed.
     """
 
     def __init__(self, engine: Engine, channel: str) -> None:

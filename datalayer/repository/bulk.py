@@ -32,7 +32,12 @@ def insert_sql(shape: Shape[Any], names: Sequence[str]) -> str:
 def upsert_sql(shape: Shape[Any], names: Sequence[str], on: Sequence[str]) -> str:
     """Compose an INSERT that updates the row which has the same `on` fields."""
     target = ", ".join(shape.quoted[shape.field(name).name] for name in on)
-    keep = {*on, *shape.key_names, "created_at" if shape.is_stamped else "", "version" if shape.is_versioned else ""}
+    keep = {
+        *on,
+        *shape.key_names,
+        "created_at" if shape.is_stamped else "",
+        "version" if shape.is_versioned else "",
+    }
     terms = [f"{shape.quoted[name]} = excluded.{shape.quoted[name]}" for name in names if name not in keep]
     if shape.is_versioned:
         version = shape.quoted["version"]
@@ -46,7 +51,7 @@ def upsert_sql(shape: Shape[Any], names: Sequence[str], on: Sequence[str]) -> st
 
 def add_many(repository: Repository[Any], rows: Iterable[Any]) -> int:
     """Insert many rows; see `Repository.add_many`."""
-    engine, shape = repository.engine, repository._shape
+    engine, shape = repository.engine, repository.shape
     count = 0
     try:
         with engine.transaction():
@@ -54,26 +59,28 @@ def add_many(repository: Repository[Any], rows: Iterable[Any]) -> int:
                 columns = [shape.field(name).column_name for name in names]
                 count += engine.insert_rows(shape.table_name, columns, values)
     except DataLayerError as exc:
-        raise repository._explain(exc) from exc.__cause__
+        raise repository.explain(exc) from exc.__cause__
     return count
 
 
 def upsert_many(repository: Repository[Any], rows: Iterable[Any], on: Sequence[str]) -> int:
     """Upsert many rows; see `Repository.upsert_many`."""
-    engine, shape = repository.engine, repository._shape
+    engine, shape = repository.engine, repository.shape
     count = 0
     try:
         with engine.transaction():
             for names, values in _batches(repository, rows):
                 count += engine.execute_many(upsert_sql(shape, names, on), values)
     except DataLayerError as exc:
-        raise repository._explain(exc) from exc.__cause__
+        raise repository.explain(exc) from exc.__cause__
     return count
 
 
-def _batches(repository: Repository[Any], rows: Iterable[Any]) -> Iterator[tuple[tuple[str, ...], Iterable[Any]]]:
+def _batches(
+    repository: Repository[Any], rows: Iterable[Any]
+) -> Iterator[tuple[tuple[str, ...], Iterable[Any]]]:
     """Give runs of rows that have the same fields, as the driver takes them."""
-    shape = repository._shape
+    shape = repository.shape
     iterator = iter(rows)
     as_given = not _is_filled_in(shape)
     while chunk := list(islice(iterator, _CHUNK)):
@@ -89,7 +96,10 @@ def _batches(repository: Repository[Any], rows: Iterable[Any]) -> Iterator[tuple
 
 
 def _take(names: tuple[str, ...], chunk: list[Any]) -> list[Any] | None:
-    """Give the values of mappings that have exactly these keys, without a step of Python for each; else None."""
+    """Give the values of mappings that have exactly these keys, without a step of Python for each.
+
+    Else None.
+    """
     try:
         if set(map(len, chunk)) == {len(names)}:
             return list(map(_getter(names), chunk))
@@ -108,11 +118,11 @@ def _is_filled_in(shape: Shape[Any]) -> bool:
 
 
 def _complete(repository: Repository[Any], row: Mapping[str, Any] | peewee.Model) -> dict[str, Any]:
-    shape = repository._shape
+    shape = repository.shape
     data = shape.normalise(row.__data__ if isinstance(row, peewee.Model) else row)
     data = shape.with_defaults(data)
     if shape.is_stamped:
-        repository._stamp(data)
+        repository.stamp(data)
     if shape.auto_key and data.get(shape.auto_key) is None:
         data.pop(shape.auto_key, None)
     return data

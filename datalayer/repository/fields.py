@@ -1,7 +1,7 @@
 """Fields that store a value in one form only: UTC times, JSON documents, ids that sort by creation.
 
-The stored form is the same text for both drivers, so a value is converted once and compared rightly: PostgreSQL reads
-the text as timestamptz or jsonb.
+The stored form is the same text for both drivers, so a value is converted once and compared rightly:
+PostgreSQL reads the text as timestamptz or jsonb.
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ import peewee
 
 from datalayer.errors import CheckViolation, DataLayerError
 
-__all__ = ["IdField", "JSONField", "UtcField", "decode_json", "decode_utc", "encode_json", "encode_utc", "new_id"]
+__all__ = [
+    "IdField",
+    "JSONField",
+    "UtcField",
+    "decode_json",
+    "decode_utc",
+    "encode_json",
+    "encode_utc",
+    "new_id",
+]
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ZERO = timedelta(0)
 
 
 def encode_utc(value: Any) -> str:
-    """Give the stored form of an aware datetime: `2026-11-21T10:15:00.123456Z`, whose text order is its time order.
+    """Give an aware datetime's stored form: `2026-11-21T10:15:00.123456Z`, which sorts as time does.
 
     Raises:
         CheckViolation: not an aware datetime.
@@ -61,7 +70,8 @@ def encode_json(value: Any) -> str:
     """Give the stored form of a value that JSON can hold on both engines.
 
     Raises:
-        CheckViolation: NaN, infinity, a NUL character or half a surrogate pair in it, or a type that JSON lacks.
+        CheckViolation: NaN, infinity, a NUL character or half a surrogate pair in it, or a type that JSON
+        lacks.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -69,7 +79,9 @@ def encode_json(value: Any) -> str:
     except (TypeError, ValueError, RecursionError) as exc:
         raise CheckViolation("the value cannot be stored as JSON", why=str(exc)) from exc
     if "\\u0000" in text and _NUL.search(text):
-        raise CheckViolation("the value cannot be stored as JSON", why="it holds a NUL character, which jsonb refuses")
+        raise CheckViolation(
+            "the value cannot be stored as JSON", why="it holds a NUL character, which jsonb refuses"
+        )
     return text
 
 
@@ -117,8 +129,8 @@ class UtcField(_TimeBase):
 class JSONField(_AnyBase):
     """A JSON document; the Python value is the decoded one.
 
-    None is SQL's NULL where the field is `null=True`, else JSON's null. Decoded by the standard library only: a
-    faster decoder that is there by chance would read a number of 65 bits differently.
+    None is SQL's NULL where the field is `null=True`, else JSON's null. Decoded by the standard library only:
+    a faster decoder that is there by chance would read a number of 65 bits differently.
     """
 
     field_type = "JSON"

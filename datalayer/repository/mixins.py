@@ -21,8 +21,8 @@ __all__ = ["Model", "SoftDelete", "Timestamps", "Versioned"]
 class Model(peewee.Model):
     """Base of models whose rows remember the repository they came from.
 
-    `row.save()` and `row.delete_instance()` go through that repository, so one model class serves several stores at
-    once. Nothing is bound to a database globally.
+    `row.save()` and `row.delete_instance()` go through that repository, so one model class serves several
+    stores at once. Nothing is bound to a database globally.
     """
 
     class Meta:
@@ -39,7 +39,9 @@ class Model(peewee.Model):
             NotFound, StaleVersion: as `Repository.update`.
         """
         if only is not None:
-            raise DataLayerError("save(only=...) is not available", hint="use repository.update(key, field=value)")
+            raise DataLayerError(
+                "save(only=...) is not available", hint="use repository.update(key, field=value)"
+            )
         repository = self._own_repository()
         if force_insert:
             repository.add(self)
@@ -50,7 +52,9 @@ class Model(peewee.Model):
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
         """Delete the row through its repository; foreign keys of the database say what goes with it."""
         if recursive:
-            raise DataLayerError("delete_instance(recursive=True) is not available", hint="give the foreign key a rule")
+            raise DataLayerError(
+                "delete_instance(recursive=True) is not available", hint="give the foreign key a rule"
+            )
         self._own_repository().delete(self)
         return 1
 
@@ -58,7 +62,8 @@ class Model(peewee.Model):
         repository: Repository[Any] | None = self.__dict__.get("_repository")
         if repository is None:
             raise DataLayerError(
-                f"this {type(self).__name__} came from no repository", hint="pass it to repository.add() first"
+                f"this {type(self).__name__} came from no repository",
+                hint="pass it to repository.add() first",
             )
         return repository
 

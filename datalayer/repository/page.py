@@ -1,8 +1,8 @@
 """One page of rows, and the cursor that leads to the next.
 
-A cursor holds the sort values of the last row, so the next page costs the same however far it is, and rows that
-come or go meanwhile are neither repeated nor skipped. Order is the same on both engines: NULL sorts before
-everything else, ascending.
+A cursor holds the sort values of the last row, so the next page costs the same however far it is, and rows
+that come or go meanwhile are neither repeated nor skipped. Order is the same on both engines: NULL sorts
+before everything else, ascending.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import peewee
 
 from datalayer.errors import DataLayerError
 from datalayer.repository.shape import Shape
 
-__all__ = ["Order", "Page", "after", "decode_cursor", "encode_cursor", "parse_order"]
+__all__ = ["Order", "Page", "after_cursor", "decode_cursor", "encode_cursor", "order_sql", "parse_order"]
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """Some rows of many.
 
-    `next` is the cursor for `page(after=...)`, None on the last page. `number` counts from 1 where the page was asked
-    for by number.
+    `next` is the cursor for `page(after=...)`, None on the last page. `number` counts from 1 where the page
+    was asked for by number.
     """
 
     items: tuple[T, ...]
@@ -52,8 +52,13 @@ class Order:
 
 
 def parse_order(shape: Shape[Any], given: Any) -> tuple[Order, ...]:
-    """Read `"name"`, `"-name"`, `Model.name`, `Model.name.desc()`, or several of them; the key settles ties."""
-    terms: Sequence[Any] = given if isinstance(given, list | tuple) else () if given is None else (given,)
+    """Read `"name"`, `"-name"`, `Model.name`, `Model.name.desc()`, or several of them.
+
+    The key settles ties.
+    """
+    terms: Sequence[Any] = () if given is None else (given,)
+    if isinstance(given, (list, tuple)):
+        terms = cast("Sequence[Any]", given)
     orders = [_parse_term(shape, term) for term in terms]
     named = {order.name for order in orders}
     descending = bool(orders) and orders[-1].descending
@@ -71,7 +76,8 @@ def _parse_term(shape: Shape[Any], term: Any) -> Order:
     if isinstance(term, str):
         return Order(shape.field(term.removeprefix("-")).name, term.startswith("-"))
     raise DataLayerError(
-        f"cannot sort {shape.model.__name__} by {type(term).__name__}", hint='give a field, field.desc() or "-name"'
+        f"cannot sort {shape.model.__name__} by {type(term).__name__}",
+        hint='give a field, field.desc() or "-name"',
     )
 
 
@@ -86,7 +92,7 @@ def order_sql(shape: Shape[Any], orders: Sequence[Order]) -> str:
     return ", ".join(terms)
 
 
-def after(shape: Shape[Any], orders: Sequence[Order], values: Sequence[Any]) -> tuple[str, list[Any]]:
+def after_cursor(shape: Shape[Any], orders: Sequence[Order], values: Sequence[Any]) -> tuple[str, list[Any]]:
     """Give the condition for the rows behind the one with these (stored) sort values."""
     mark = shape.dialect.placeholder
     one_way = len({order.descending for order in orders}) == 1
@@ -101,7 +107,9 @@ def after(shape: Shape[Any], orders: Sequence[Order], values: Sequence[Any]) -> 
         conditions: list[str] = []
         branch_params: list[Any] = []
         for earlier, value in zip(orders[:position], values[:position], strict=True):
-            conditions.append(f"{shape.quoted[earlier.name]} " + ("IS NULL" if value is None else f"= {mark}"))
+            conditions.append(
+                f"{shape.quoted[earlier.name]} " + ("IS NULL" if value is None else f"= {mark}")
+            )
             branch_params.extend([] if value is None else [value])
         beyond = _beyond(shape.quoted[order.name], order, values[position], mark)
         if beyond is None:
@@ -125,8 +133,10 @@ def _signature(orders: Sequence[Order]) -> str:
 
 
 def encode_cursor(orders: Sequence[Order], values: Sequence[Any]) -> str:
-    """Give a cursor as text that is safe in a URL. It holds the sort values readably: do not sort by secrets."""
-    text = json.dumps([_signature(orders), list(values)], separators=(",", ":"), ensure_ascii=False, default=str)
+    """Give a cursor as text for a URL; it holds the sort values readably, so do not sort by secrets."""
+    text = json.dumps(
+        [_signature(orders), list(values)], separators=(",", ":"), ensure_ascii=False, default=str
+    )
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
@@ -136,14 +146,16 @@ def decode_cursor(orders: Sequence[Order], cursor: str) -> list[Any]:
     Raises:
         DataLayerError: no cursor, or one of another order.
     """
+    values: list[Any] = []
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         signature, values = json.loads(base64.b64decode(padded.encode(), altchars=b"-_", validate=True))
-        fits = signature == _signature(orders) and isinstance(values, list) and len(values) == len(orders)
+        fits = signature == _signature(orders) and type(values) is list and len(values) == len(orders)
     except (ValueError, TypeError, binascii.Error, UnicodeError):
-        fits, values = False, []
+        fits = False
     if not fits:
         raise DataLayerError(
-            "this page cursor does not belong to this question", hint="begin again without `after`, with the same order"
+            "this page cursor does not belong to this question",
+            hint="begin again without `after`, with the same order",
         )
     return values

@@ -15,7 +15,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def normal_directory(directory: str | os.PathLike[str]) -> str:
-    """Give a directory's normal form: `/` between parts, no `.` or `..`, no slash at the end, drive in lower case.
+    """Give a directory's normal form: `/` between parts, no `.`, `..` or last slash, drive in lower case.
 
     Works on the text alone, so a project on another machine keeps its name; links are not followed.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import peewee
 
@@ -49,7 +49,7 @@ def condition(
         if value is None:
             parts.append(f"{column} IS NULL")
         elif isinstance(value, _MANY) and not isinstance(field, JSONField):
-            values = [shape.encode_one(field.name, item) for item in value]
+            values = [shape.encode_one(field.name, item) for item in cast("Iterable[Any]", value)]
             parts.append(f"{column} IN ({', '.join([mark] * len(values))})" if values else "1 = 0")
             params.extend(values)
         else:
@@ -65,10 +65,12 @@ def condition(
 
 
 def _render(engine: Engine, shape: Shape[Any], expression: Any) -> tuple[str, list[Any]]:
-    """Render one of Peewee's expressions; the model's columns stand under the table's own name, without an alias."""
+    """Render an expression of Peewee's, with columns under the table's own name."""
     if not isinstance(expression, peewee.Node):
-        raise DataLayerError(f"a condition cannot be {expression!r}", hint="write Model.field == value, or field=value")
-    context = engine.peewee.get_sql_context()
+        raise DataLayerError(
+            f"a condition cannot be {expression!r}", hint="write Model.field == value, or field=value"
+        )
+    context: Any = engine.peewee.get_sql_context()
     context.alias_manager[shape.model._meta.table] = shape.table_name
     text, params = context.sql(expression).query()
     return text, list(params)

@@ -1,4 +1,4 @@
-"""Relations of rows: loaded in one query for many rows, and named when a foreign key does not hold."""
+"""Relations of rows, loaded in one query for many rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import peewee
 from datalayer.errors import DataLayerError
 
 if TYPE_CHECKING:
-    from datalayer.repository.base import Repository
+    from datalayer.repository.reader import Reader
 
-__all__ = ["explain_violation", "preload"]
+__all__ = ["preload"]
 
 
-def preload(repository: Repository[Any], rows: Sequence[Any], name: str) -> None:
-    """Load one relation of many rows, in as many queries as the parameter limit asks for (one up to 32,000 keys)."""
+def preload(repository: Reader[Any], rows: Sequence[Any], name: str) -> None:
+    """Load one relation of many rows: one query for each 32,000 keys."""
     model = repository.model
     field = model._meta.fields.get(name)
     if isinstance(field, peewee.ForeignKeyField):
@@ -30,7 +30,7 @@ def preload(repository: Repository[Any], rows: Sequence[Any], name: str) -> None
     raise DataLayerError(f"{model.__name__} has no relation {name!r}", hint="name a foreign key or a backref")
 
 
-def _preload_parents(repository: Repository[Any], rows: Sequence[Any], field: Any) -> None:
+def _preload_parents(repository: Reader[Any], rows: Sequence[Any], field: Any) -> None:
     keys = {value for row in rows if (value := row.__data__.get(field.name)) is not None}
     target = field.rel_field.name
     parents = {parent.__data__[target]: parent for parent in _find(repository, field.rel_model, target, keys)}
@@ -40,7 +40,7 @@ def _preload_parents(repository: Repository[Any], rows: Sequence[Any], field: An
             row.__rel__[field.name] = parents[key]
 
 
-def _preload_children(repository: Repository[Any], rows: Sequence[Any], field: Any) -> None:
+def _preload_children(repository: Reader[Any], rows: Sequence[Any], field: Any) -> None:
     own = field.rel_field.name
     children: dict[Any, list[Any]] = defaultdict(list)
     for child in _find(repository, field.model, field.name, {row.__data__[own] for row in rows}):
@@ -50,16 +50,12 @@ def _preload_children(repository: Repository[Any], rows: Sequence[Any], field: A
         row.__dict__[field.backref] = children.get(row.__data__[own], [])
 
 
-def _find(repository: Repository[Any], model: Any, name: str, keys: set[Any]) -> list[Any]:
+def _find(repository: Reader[Any], model: Any, name: str, keys: set[Any]) -> list[Any]:
     other = repository.sibling(model)
     limit = repository.engine.dialect.parameter_limit
     ordered = list(keys)
     found: list[Any] = []
     for start in range(0, len(ordered), limit):
-        found.extend(other.find(**{name: ordered[start : start + limit]}))
+        equals: dict[str, Any] = {name: ordered[start : start + limit]}
+        found.extend(other.find(**equals))
     return found
-
-
-def explain_violation(repository: Repository[Any], exc: DataLayerError) -> DataLayerError:
-    """Give an error as it is: hook for the facts that an engine leaves out."""
-    return exc

@@ -1,13 +1,14 @@
-"""A model's columns as a repository needs them: names, conversions both ways, and rows built without Peewee's detours.
+"""A model's columns as a repository needs them: names, conversions, and rows built fast.
 
-Leans on how a Peewee model keeps its values (`__data__`, `__rel__`, `_dirty`); tests/repository/test_shape.py says so.
+Leans on how a Peewee model keeps its values (`__data__`, `__rel__`, `_dirty`); tests/repository/test_shape.py
+says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import peewee
 
@@ -56,13 +57,19 @@ class Shape(Generic[M]):
         self.names = tuple(meta.sorted_field_names)
         self.table_name: str = meta.table_name
         quote = dialect.quote
-        self.table = f"{quote(meta.schema)}.{quote(self.table_name)}" if meta.schema else quote(self.table_name)
+        self.table = (
+            f"{quote(meta.schema)}.{quote(self.table_name)}" if meta.schema else quote(self.table_name)
+        )
         self.column_of = {name: field.column_name for name, field in self.fields.items()}
         self.quoted = {name: quote(column) for name, column in self.column_of.items()}
         self.columns = ", ".join(self.quoted[name] for name in self.names)
-        self.key_names: tuple[str, ...] = tuple(field.name for field in meta.get_primary_keys())
+        self.key_names: tuple[str, ...] = tuple(
+            field.name for field in cast("list[Any]", meta.get_primary_keys())
+        )
         if not self.key_names:
-            raise DataLayerError(f"{model.__name__} has no primary key", hint="a repository needs one to find its rows")
+            raise DataLayerError(
+                f"{model.__name__} has no primary key", hint="a repository needs one to find its rows"
+            )
         self.auto_key = self.key_names[0] if meta.auto_increment else None
         self.is_stamped = issubclass(model, Timestamps)
         self.is_versioned = issubclass(model, Versioned)
@@ -71,16 +78,17 @@ class Shape(Generic[M]):
             name: None if _is_plain(field, _PLAIN_IN, "db_value") else field.db_value
             for name, field in self.fields.items()
         }
-        self._decoders = [
+        self._decoders: list[tuple[str, Convert]] = [
             (name, field.python_value)
             for name, field in self.fields.items()
-            if not _is_plain(field, _PLAIN_OUT, "python_value") and type(field).python_value is not _FIELD_PYTHON_VALUE
+            if not _is_plain(field, _PLAIN_OUT, "python_value")
+            and type(field).python_value is not _FIELD_PYTHON_VALUE
         ]
         self._defaults = list(meta.defaults.items())
         self.build, self.build_many = self._make_builders()
         _guard_relations(model)
         if not isinstance(model.__dict__.get("_dirty"), _DirtyOnDemand):
-            model._dirty = _DirtyOnDemand()
+            setattr(model, "_dirty", _DirtyOnDemand())  # noqa: B010 - Peewee's own, unknown to its stubs
 
     def field(self, name: str) -> peewee.Field[Any]:
         """Give a field by its name, or by its column's (`author_id` for `author`).
@@ -102,13 +110,15 @@ class Shape(Generic[M]):
         return {self.field(name).name: value for name, value in values.items()}
 
     def conversions(self, names: Sequence[str]) -> list[tuple[int, Convert]]:
-        """Give the place and function of each of these fields whose values the driver does not take as they are."""
-        return [(place, encode) for place, name in enumerate(names) if (encode := self.encoders[name]) is not None]
+        """Give place and function for those of these fields that the driver does not take as they are."""
+        return [
+            (place, encode) for place, name in enumerate(names) if (encode := self.encoders[name]) is not None
+        ]
 
     def encode_one(self, name: str, value: Any) -> Any:
         """Give one value as the driver takes it; a related row stands for its key."""
         if isinstance(value, peewee.Model):
-            value = value.get_id()
+            value = cast("Any", value).get_id()
         encoder = self.encoders[name]
         return value if encoder is None else encoder(value)
 
@@ -118,11 +128,13 @@ class Shape(Generic[M]):
         if len(names) == 1:
             encoder = self.encoders[names[0]]
             return (key if encoder is None else encoder(key),)
-        if not isinstance(key, tuple) or len(key) != len(names):
+        if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != len(names):
             raise DataLayerError(
-                f"the key of {self.model.__name__} has {len(names)} parts: {', '.join(names)}", hint="give a tuple of them"
+                f"the key of {self.model.__name__} has {len(names)} parts: {', '.join(names)}",
+                hint="give a tuple of them",
             )
-        return tuple(self.encode_one(name, part) for name, part in zip(names, key, strict=True))
+        parts = cast("tuple[Any, ...]", key)
+        return tuple(self.encode_one(name, part) for name, part in zip(names, parts, strict=True))
 
     def key_of(self, row: M) -> Any:
         """Give a row's key as `get` takes it."""
@@ -137,11 +149,13 @@ class Shape(Generic[M]):
                 values[field.name] = default() if callable(default) else default
         return values
 
-    def _make_builders(self) -> tuple[Callable[[Sequence[Any], Any], M], Callable[[Sequence[Any], Any], list[M]]]:
+    def _make_builders(
+        self,
+    ) -> tuple[Callable[[Sequence[Any], Any], M], Callable[[Sequence[Any], Any], list[M]]]:
         """Make the functions that turn drivers' rows into models that can be changed and saved.
 
-        They are written out as source, as dataclasses does with __init__: a loop over names costs twice as much,
-        and 100,000 objects 3.6 times the plain ones instead of about twice.
+        They are written out as source, as dataclasses does with __init__: a loop over names costs twice as
+        much, and 100,000 objects 3.6 times the plain ones instead of about twice.
         """
         decoders = dict(self._decoders)
         scope: dict[str, Any] = {"model": self.model, "new": self.model.__new__}
@@ -157,12 +171,31 @@ class Shape(Generic[M]):
                 entries.append(f"{name!r}: {variable}")
         related = ["row.__rel__ = {}"] if self.model._meta.refs else ["row.__rel__ = no_relations"]
         scope["no_relations"] = _NO_RELATIONS
-        body = ["row = new(model)", f"row.__data__ = {{{', '.join(entries)}}}", *related, "row._repository = repository"]
+        body = [
+            "row = new(model)",
+            f"row.__data__ = {{{', '.join(entries)}}}",
+            *related,
+            "row._repository = repository",
+        ]
         unpack = ", ".join(variables) + ","
-        lines = ["def build(values, repository):", f"    {unpack} = values", *(f"    {line}" for line in body)]
-        lines += ["    return row", "def build_many(rows, repository):", "    built = []", "    append = built.append"]
-        lines += [f"    for {unpack} in rows:", *(f"        {line}" for line in body), "        append(row)", "    return built"]
-        exec("\n".join(lines), scope)  # noqa: S102 - the names are Python identifiers of the model's own fields
+        lines = [
+            "def build(values, repository):",
+            f"    {unpack} = values",
+            *(f"    {line}" for line in body),
+        ]
+        lines += [
+            "    return row",
+            "def build_many(rows, repository):",
+            "    built = []",
+            "    append = built.append",
+        ]
+        lines += [
+            f"    for {unpack} in rows:",
+            *(f"        {line}" for line in body),
+            "        append(row)",
+            "    return built",
+        ]
+        exec("\n".join(lines), scope)
         return scope["build"], scope["build_many"]
 
 
@@ -179,7 +212,7 @@ class _DirtyOnDemand:
 
 # Peewee writes into it only for models that have foreign keys
 _NO_RELATIONS: Mapping[str, Any] = MappingProxyType({})
-_FIELD_PYTHON_VALUE = peewee.Field.python_value
+_FIELD_PYTHON_VALUE: Any = cast("Any", peewee.Field).python_value
 
 
 class _GuardedForeignKey(peewee.ForeignKeyAccessor):
@@ -190,7 +223,7 @@ class _GuardedForeignKey(peewee.ForeignKeyAccessor):
             if instance.__data__.get(self.name) is None:
                 return None
             raise _lazy_load(instance, self.name, self.field.object_id_name)
-        return super().get_rel_instance(instance)
+        return cast("Any", super()).get_rel_instance(instance)
 
 
 class _GuardedBackref(peewee.BackrefAccessor):
@@ -199,7 +232,7 @@ class _GuardedBackref(peewee.BackrefAccessor):
     def __get__(self, instance: Any, instance_type: Any = None) -> Any:
         if instance is not None and "_repository" in instance.__dict__:
             raise _lazy_load(instance, self.field.backref, None)
-        return super().__get__(instance, instance_type)
+        return cast("Any", super()).__get__(instance, instance_type)
 
 
 def _lazy_load(instance: Any, name: str, key_name: str | None) -> LazyLoad:
@@ -220,6 +253,6 @@ def _guard_relations(model: type[peewee.Model]) -> None:
             setattr(model, field.name, _GuardedForeignKey(model, field, field.name))
     for field in model._meta.backrefs:
         name = field.backref
-        if isinstance(model.__dict__.get(name), peewee.BackrefAccessor):
-            if not isinstance(model.__dict__[name], _GuardedBackref):
-                setattr(model, name, _GuardedBackref(field))
+        present = model.__dict__.get(name)
+        if isinstance(present, peewee.BackrefAccessor) and not isinstance(present, _GuardedBackref):
+            setattr(model, name, _GuardedBackref(field))
