@@ -1,1 +1,1 @@
-"""One opened database: connections, transactions, the statement log, and every difference between the engines."""
+"""One opened database: connections, transactions, statement log, and what differs between engines."""

@@ -5,11 +5,14 @@ tests/engine/test_bridge.py says which of its names are needed. Statements go to
 logged, translated and held to its transactions like all others.
 """
 
+# Peewee's stubs promise its own transactions and cursors; here they are the engine's
+# pyright: reportIncompatibleMethodOverride=false, reportAssignmentType=false
+
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import peewee
 from playhouse.postgres_ext import Psycopg3Database
@@ -58,7 +61,8 @@ class PeeweeFace(peewee.Database):
 
     def execute(self, query: Any, **context_options: Any) -> Any:
         """Render a query and execute it through the engine."""
-        sql, params = self.get_sql_context(**context_options).sql(query).query()
+        context: Any = self.get_sql_context(**context_options)
+        sql, params = context.sql(query).query()
         return self.engine.execute(sql, params)
 
     def in_transaction(self) -> bool:
@@ -82,7 +86,7 @@ class PeeweeFace(peewee.Database):
 
     def create_tables(self, models: Sequence[type[peewee.Model]], **options: Any) -> None:
         """Create tables from models, bound or not; a schema file and `migrate` do more."""
-        for model in peewee.sort_models(models):
+        for model in cast("Any", peewee).sort_models(models):
             peewee.SchemaManager(model, self).create_all(**options)
 
     def manual_commit(self) -> contextlib.AbstractContextManager[None]:

@@ -75,7 +75,7 @@ class PostgresEngine(Engine):
         url = self.address.secret_url
         assert url is not None
         try:
-            given = conninfo_to_dict(url)
+            given: dict[str, Any] = dict(conninfo_to_dict(url))
         except psycopg.Error:
             # its message quotes the URL, password and all
             raise DataLayerError(
@@ -230,7 +230,8 @@ class PostgresEngine(Engine):
         """Give a table's columns from a connection of its own: a failed block answers nothing more."""
         try:
             with psycopg.connect(autocommit=True, **self._params) as conn:
-                return [row[0] for row in conn.execute(self.dialect.columns_sql, (table,)).fetchall()]
+                sql = cast("LiteralString", self.dialect.columns_sql)
+                return [row[0] for row in conn.execute(sql, (table,)).fetchall()]
         except self.driver_errors as exc:
             raise self.translate(exc) from exc
 

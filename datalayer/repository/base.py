@@ -69,13 +69,7 @@ class Repository(Reader[M]):
         if shape.auto_key and data.get(shape.auto_key) is None:
             data.pop(shape.auto_key, None)
         self._insert(data)
-        if row is None:
-            row = self.model.__new__(self.model)
-        row.__data__ = data
-        row.__dict__.setdefault("__rel__", {})
-        row._dirty = set()
-        row._repository = self  # type: ignore[attr-defined]
-        return row
+        return shape.adopt(row, data, self)
 
     def add_many(self, rows: Iterable[M | Mapping[str, Any]]) -> int:
         """Insert many rows, all or none, and give their number.
@@ -136,19 +130,15 @@ class Repository(Reader[M]):
         shape = self.shape
         for name, value in shape.normalise(changes).items():
             setattr(row, name, value)
-        dirty = [name for name in shape.names if name in row._dirty and name not in shape.key_names]
-        if shape.is_versioned and "version" in dirty:
-            dirty.remove("version")
+        dirty = shape.changed(row)
         if not dirty:
             return
         expected = row.__data__["version"] if shape.is_versioned else None
         data = {name: row.__data__[name] for name in dirty}
         self._update(shape.key_of(row), data, expected)
-        row.__data__.update(data)
         if expected is not None:
-            row.__data__["version"] = expected + 1
-        row._dirty = set()
-        row._repository = self  # type: ignore[attr-defined]
+            data["version"] = expected + 1
+        shape.adopt(row, {**row.__data__, **data}, self)
 
     def _update(self, key: Any, data: dict[str, Any], expected: int | None) -> None:
         """Write these fields of one row; the data learn their timestamp."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import peewee
 
@@ -85,7 +85,7 @@ def _batches(
     as_given = not _is_filled_in(shape)
     while chunk := list(islice(iterator, _CHUNK)):
         if as_given and isinstance(chunk[0], Mapping):
-            names = tuple(chunk[0])
+            names = tuple(cast("Mapping[str, Any]", chunk[0]))
             values = _take(names, chunk)
             if values is not None:
                 yield names, _encoded(shape, names, values)
@@ -109,7 +109,10 @@ def _take(names: tuple[str, ...], chunk: list[Any]) -> list[Any] | None:
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], Any]:
-    return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+    if len(names) > 1:
+        return itemgetter(*names)
+    only = itemgetter(*names)
+    return lambda row: (only(row),)
 
 
 def _is_filled_in(shape: Shape[Any]) -> bool:

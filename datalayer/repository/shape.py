@@ -142,6 +142,23 @@ class Shape(Generic[M]):
         parts = tuple(data.get(name) for name in self.key_names)
         return parts[0] if len(parts) == 1 else parts
 
+    def adopt(self, row: M | None, data: dict[str, Any], repository: Any) -> M:
+        """Make these data a row's own, of a new row where none is given; nothing in it is changed then."""
+        owned: Any = row
+        if owned is None:
+            owned = self.model.__new__(self.model)
+            owned.__rel__ = {}
+        owned.__data__ = data
+        owned._dirty = set()
+        owned._repository = repository
+        return cast("M", owned)
+
+    def changed(self, row: M) -> list[str]:
+        """Give the names of the fields that were set since the row was read, but for its key and version."""
+        dirty: set[str] = cast("Any", row)._dirty
+        fixed = {*self.key_names, "version"} if self.is_versioned else set(self.key_names)
+        return [name for name in self.names if name in dirty and name not in fixed]
+
     def with_defaults(self, values: dict[str, Any]) -> dict[str, Any]:
         """Add what the model's fields give by themselves."""
         for field, default in self._defaults:
