@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import cache
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -18,6 +19,7 @@ from datalayer.engine.address import Address
 from datalayer.engine.bridge import SqliteFace
 from datalayer.engine.connection import Engine, Options, leave_behind
 from datalayer.engine.dialect import SQLITE
+from datalayer.engine.documents import same_json
 from datalayer.engine.gate import FileGate, Gate, ThreadGate
 from datalayer.engine.transaction import State
 from datalayer.engine.translate import from_sqlite
@@ -28,6 +30,22 @@ __all__ = ["SqliteEngine"]
 _log = logging.getLogger("datalayer.engine")
 
 _memory_names = itertools.count(1)
+_INNOCUOUS = 0x200000
+
+
+@cache
+def _json_is_innocuous() -> bool:
+    """Say whether this SQLite lets a CHECK call json_valid() in a schema that is not trusted.
+
+    Up to 3.40 it calls such a table malformed, since its JSON functions lack the flag (sqlite.org/c3ref/
+    c_deterministic.html); rules that hold are worth more than that setting.
+    """
+    conn = sqlite3.connect(":memory:")
+    try:
+        row = conn.execute("SELECT flags FROM pragma_function_list WHERE name = 'json_valid'").fetchone()
+    finally:
+        conn.close()
+    return row is not None and bool(row[0] & _INNOCUOUS)
 
 
 class SqliteEngine(Engine):
@@ -123,20 +141,23 @@ class SqliteEngine(Engine):
 
     def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute one statement that writes and gives one row back; None where it wrote nothing."""
+        rows = self.write_all(sql, params)
+        return rows[0] if rows else None
+
+    def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement that writes and gives rows back, in no order."""
         state: State | None = getattr(self._local, "state", None)
         if state is None:
             state = self._attach()
         # all rows are fetched: the statement commits when it has given its last
         if state.frames:
-            rows = self.execute(sql, params).fetchall()
-            return rows[0] if rows else None
+            return self.execute(sql, params).fetchall()
         self.enter_gate(state)
         try:
-            rows = self.execute(sql, params).fetchall()
+            return self.execute(sql, params).fetchall()
         finally:
             state.gated = False
             self._gate.leave()
-        return rows[0] if rows else None
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by one prepared statement; gives their number."""
@@ -309,6 +330,7 @@ class SqliteEngine(Engine):
             for name, value, expected in self._pragmas():
                 conn.execute(f"PRAGMA {name} = {value}")
                 self._verify(conn, name, expected)
+            conn.create_function("same_json", 2, same_json, deterministic=True)
         except self.driver_errors as exc:
             conn.close()
             raise self.translate(exc) from exc
@@ -327,7 +349,7 @@ class SqliteEngine(Engine):
                 hint="use NORMAL or FULL (or OFF for data you can lose)",
             )
         settings: list[tuple[str, str, Any]] = [
-            ("trusted_schema", "OFF", 0),
+            ("trusted_schema", *(("OFF", 0) if _json_is_innocuous() else ("ON", 1))),
             ("cell_size_check", "ON", 1),
             ("foreign_keys", "ON", 1),
             ("recursive_triggers", "OFF", 0),
