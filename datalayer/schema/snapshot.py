@@ -1,0 +1,424 @@
+"""A whole SQLite schema as values, read from a live database or from SQL text.
+
+SQLite itself is the parser: text is loaded into a database in memory and read back through PRAGMAs and sqlite_schema;
+declaration adds what only the CREATE text says. Knows no models and nothing of PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from datalayer.errors import MigrationRefused
+from datalayer.schema.declaration import (
+    Check,
+    ColumnText,
+    ForeignKey,
+    IndexText,
+    TableText,
+    Term,
+    Unique,
+    read_index,
+    read_table,
+)
+from datalayer.schema.tokens import Statement, canonical, fold, significant, split, tokenize
+
+__all__ = [
+    "Check",
+    "Column",
+    "ForeignKey",
+    "Index",
+    "Schema",
+    "Table",
+    "Term",
+    "Trigger",
+    "Unique",
+    "View",
+    "load",
+    "read",
+    "read_text",
+]
+
+TableKind = Literal["table", "virtual", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: `type` and `default` as declared, `key_position` from 1 within the primary key, else 0."""
+
+    name: str
+    type: str
+    is_not_null: bool
+    default: str | None
+    key_position: int
+    collation: str | None = None
+    generated: str | None = None
+    is_stored: bool = False
+    is_hidden: bool = False
+    not_null_name: str | None = None
+    conflict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index made by CREATE INDEX; those of constraints belong to their constraint."""
+
+    name: str
+    table: str
+    sql: str
+    terms: tuple[Term, ...]
+    is_unique: bool
+    where: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger; declaration.read_trigger() reads its text."""
+
+    name: str
+    table: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view; declaration.read_view() reads its text. `columns` is empty where the view itself cannot be resolved."""
+
+    name: str
+    sql: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its constraints and indexes, in the order of its text."""
+
+    name: str
+    sql: str
+    kind: TableKind
+    columns: tuple[Column, ...]
+    primary_key: Unique | None
+    uniques: tuple[Unique, ...]
+    checks: tuple[Check, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+    indexes: tuple[Index, ...]
+    is_strict: bool
+    is_without_rowid: bool
+
+    def column(self, name: str) -> Column | None:
+        """The column of this name in any letter case, or None."""
+        return next((column for column in self.columns if fold(column.name) == fold(name)), None)
+
+    @property
+    def rowid_column(self) -> Column | None:
+        """The column that is another name of the rowid: INTEGER PRIMARY KEY, which alone numbers itself."""
+        key = [column for column in self.columns if column.key_position]
+        if len(key) != 1 or fold(key[0].type) != "integer" or self.is_without_rowid:
+            return None
+        # sqlite.org/lang_createtable.html: "INTEGER PRIMARY KEY DESC" is, by an old mistake, not the rowid
+        return None if self.primary_key is None or self.primary_key.terms[0].descending else key[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Every object of one database, tables and views in order of creation, plus the numbers in its header."""
+
+    tables: tuple[Table, ...]
+    triggers: tuple[Trigger, ...]
+    views: tuple[View, ...]
+    user_version: int = 0
+    application_id: int = 0
+
+    def table(self, name: str) -> Table | None:
+        """The table of this name in any letter case, or None."""
+        return next((table for table in self.tables if fold(table.name) == fold(name)), None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The folded names of all tables, views, columns, indexes, triggers and constraints."""
+        return frozenset(fold(name) for name in _names(self))
+
+    def shapes(self) -> dict[tuple[str, str], tuple[object, ...]]:
+        """What each object means, by (kind, folded name): equal shapes behave alike, however they are written."""
+        names = self.names
+        shapes: dict[tuple[str, str], tuple[object, ...]] = {}
+        for table in self.tables:
+            shapes["table", fold(table.name)] = _table_shape(table, names)
+            for index in table.indexes:
+                shapes["index", fold(index.name)] = _index_shape(index, names)
+        for trigger in self.triggers:
+            shapes["trigger", fold(trigger.name)] = canonical(tokenize(trigger.sql), names)
+        for view in self.views:
+            shapes["view", fold(view.name)] = canonical(tokenize(view.sql), names)
+        return shapes
+
+    def fingerprint(self) -> str:
+        """sha256 over the shapes of all objects: layout, comments, letter case, quoting and order of creation are free.
+
+        A constraint counts the same whether it was written at its column or at the end of the table.
+        """
+        return hashlib.sha256(
+            repr(sorted(self.shapes().items())).encode("utf-8", "surrogatepass")
+        ).hexdigest()
+
+
+def read(connection: sqlite3.Connection) -> Schema:
+    """Read the schema of a live database (its `main` file). Reads only; some five PRAGMAs a table.
+
+    Take a read transaction around it where other processes may change the schema at the same time.
+    """
+    # pragma_table_list (SQLite 3.37) tells virtual and shadow tables from plain ones: sqlite.org/pragma.html
+    kinds = {
+        str(name): (str(kind), bool(without_rowid), bool(strict))
+        for name, kind, without_rowid, strict in _rows(
+            connection, "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'"
+        )
+    }
+    rows = [
+        (str(kind), str(name), str(table), str(sql))
+        for kind, name, table, sql in _rows(
+            connection,
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
+        )
+        if not fold(str(name)).startswith("sqlite_")
+    ]
+    indexes: dict[str, list[Index]] = {}
+    for kind, name, table, sql in rows:
+        if kind == "index":
+            text = read_index(sql)
+            indexes.setdefault(fold(table), []).append(_index(name, table, sql, text))
+    return Schema(
+        tuple(
+            _table(connection, name, sql, kinds[name], tuple(indexes.get(fold(name), ())))
+            for kind, name, _, sql in rows
+            if kind == "table"
+        ),
+        tuple(Trigger(name, table, sql) for kind, name, table, sql in rows if kind == "trigger"),
+        tuple(
+            View(name, sql, _view_columns(connection, name)) for kind, name, _, sql in rows if kind == "view"
+        ),
+        int(str(_rows(connection, "PRAGMA main.user_version")[0][0])),
+        int(str(_rows(connection, "PRAGMA main.application_id")[0][0])),
+    )
+
+
+def read_text(script: str, *, source: str = "the schema") -> Schema:
+    """Read the schema that a script makes, by running it in memory. Raises MigrationRefused with `source` and line."""
+    connection = load(script, source=source)
+    try:
+        return read(connection)
+    finally:
+        connection.close()
+
+
+def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
+    """Run a script in a new database in memory and return its open connection, rows that it inserts included.
+
+    Touches no file: ATTACH (and so VACUUM INTO) is refused. BEGIN, COMMIT and connection settings in the script are
+    passed over. Raises MigrationRefused naming the line where SQLite refuses a statement.
+    """
+    # the empty cache_name of plain ":memory:" is private to this connection
+    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
+    connection.set_authorizer(_no_attach)
+    for statement in runnable(script):
+        try:
+            connection.execute(statement.text).fetchall()
+        except sqlite3.Error as exc:
+            connection.close()
+            raise MigrationRefused(
+                f"{source}, line {statement.line}: {_opening(statement)} is refused",
+                why=str(exc),
+                hint="correct the statement; nothing was changed",
+            ) from exc
+    return connection
+
+
+def runnable(script: str) -> Iterator[Statement]:
+    """Yield the statements of a script that make its schema and rows.
+
+    Passed over: BEGIN, COMMIT, END (the whole script is one transaction) and every PRAGMA but user_version and
+    application_id, which are the only ones that belong to the schema.
+    """
+    for statement in split(script):
+        if statement.verb in ("BEGIN", "COMMIT", "END", "VACUUM", "ANALYZE"):
+            continue
+        if statement.verb == "PRAGMA" and not _is_header_pragma(statement):
+            continue
+        yield statement
+
+
+def _is_header_pragma(statement: Statement) -> bool:
+    words = {fold(token.text) for token in statement.tokens}
+    return bool(words & {"user_version", "application_id"}) and bool(words & {"=", "("})
+
+
+def _no_attach(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+
+def _opening(statement: Statement) -> str:
+    return " ".join(token.text for token in statement.tokens[:4])
+
+
+def _rows(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[str] = ()
+) -> list[tuple[object, ...]]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql, parameters).fetchall()
+
+
+def _index(name: str, table: str, sql: str, text: IndexText) -> Index:
+    return Index(name, table, sql, text.terms, text.is_unique, text.where)
+
+
+def _table(
+    connection: sqlite3.Connection,
+    name: str,
+    sql: str,
+    facts: tuple[str, bool, bool],
+    indexes: tuple[Index, ...],
+) -> Table:
+    kind, without_rowid, strict = facts
+    text = TableText((), None, (), (), ()) if kind == "virtual" else read_table(sql)
+    by_name = {fold(column.name): column for column in text.columns}
+    columns = tuple(
+        _column(row, by_name.get(fold(str(row[0])), ColumnText(str(row[0]))))
+        for row in _column_rows(connection, name)
+    )
+    return Table(
+        name,
+        sql,
+        "virtual" if kind == "virtual" else "shadow" if kind == "shadow" else "table",
+        columns,
+        text.primary_key,
+        text.uniques,
+        text.checks,
+        text.foreign_keys,
+        indexes,
+        strict,
+        without_rowid,
+    )
+
+
+def _column_rows(connection: sqlite3.Connection, name: str) -> list[tuple[object, ...]]:
+    try:
+        return _rows(
+            connection,
+            "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main')",
+            (name,),
+        )
+    except sqlite3.OperationalError:
+        # a virtual table whose module this SQLite lacks, or a view on something that is gone
+        return []
+
+
+def _column(row: Sequence[object], text: ColumnText) -> Column:
+    name, type_, not_null, default, key_position, hidden = row
+    return Column(
+        str(name),
+        str(type_),
+        bool(not_null),
+        None if default is None else str(default),
+        int(str(key_position)),
+        text.collation,
+        text.generated,
+        hidden == 3,
+        hidden == 1,
+        text.not_null_name,
+        text.conflict,
+    )
+
+
+def _view_columns(connection: sqlite3.Connection, name: str) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in _column_rows(connection, name))
+
+
+def _names(schema: Schema) -> Iterator[str]:
+    for table in schema.tables:
+        yield table.name
+        yield from (column.name for column in table.columns)
+        yield from (index.name for index in table.indexes)
+        for constraint in (*table.uniques, *table.checks, *table.foreign_keys):
+            if constraint.name:
+                yield constraint.name
+    yield from (trigger.name for trigger in schema.triggers)
+    for view in schema.views:
+        yield view.name
+        yield from view.columns
+
+
+def _text_shape(text: str | None, names: frozenset[str]) -> tuple[str, ...]:
+    return canonical(tokenize(text), names) if text is not None else ()
+
+
+def _table_shape(table: Table, names: frozenset[str]) -> tuple[object, ...]:
+    if table.kind == "virtual":
+        return (table.kind, canonical(significant(tokenize(table.sql)), names))
+    return (
+        table.kind,
+        table.is_strict,
+        table.is_without_rowid,
+        tuple(_column_shape(column, names) for column in table.columns),
+        ("primary key", _unique_shape(table.primary_key, names)) if table.primary_key else (),
+        tuple(sorted(repr(_unique_shape(unique, names)) for unique in table.uniques)),
+        tuple(
+            sorted((fold(check.name or ""), _text_shape(check.expression, names)) for check in table.checks)
+        ),
+        tuple(sorted(repr(_reference_shape(key)) for key in table.foreign_keys)),
+    )
+
+
+def _column_shape(column: Column, names: frozenset[str]) -> tuple[object, ...]:
+    return (
+        fold(column.name),
+        " ".join(fold(column.type).split()),
+        column.is_not_null,
+        None if column.default is None else _text_shape(column.default, names),
+        column.key_position,
+        fold(column.collation or "binary"),
+        _text_shape(column.generated, names),
+        column.is_stored,
+        column.conflict or "ABORT",
+    )
+
+
+def _unique_shape(key: Unique, names: frozenset[str]) -> tuple[object, ...]:
+    return (fold(key.name or ""), _terms_shape(key.terms, names), key.autoincrement, key.conflict or "ABORT")
+
+
+def _terms_shape(terms: Sequence[Term], names: frozenset[str]) -> tuple[object, ...]:
+    return tuple(
+        (
+            fold(term.column or ""),
+            _text_shape(term.expression, names),
+            fold(term.collation or ""),
+            term.descending,
+        )
+        for term in terms
+    )
+
+
+def _reference_shape(key: ForeignKey) -> tuple[object, ...]:
+    return (
+        fold(key.name or ""),
+        tuple(fold(name) for name in key.columns),
+        fold(key.parent),
+        tuple(fold(name) for name in key.parent_columns),
+        key.on_delete,
+        key.on_update,
+        key.is_deferrable,
+        key.is_deferred,
+    )
+
+
+def _index_shape(index: Index, names: frozenset[str]) -> tuple[object, ...]:
+    return (
+        fold(index.table),
+        index.is_unique,
+        _terms_shape(index.terms, names),
+        _text_shape(index.where, names),
+    )
