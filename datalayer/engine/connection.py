@@ -131,6 +131,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement that writes and give all rows that come back (RETURNING)."""
+
+    @abstractmethod
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows the engine's fastest way, in constant memory; gives their number.
 
@@ -317,6 +321,14 @@ class Engine(ABC):
     @abstractmethod
     def close_connection(self, conn: Any) -> None:
         """Close a driver's connection, whatever state it is in."""
+
+    def open_extra(self) -> Any:
+        """Open a connection that belongs to no thread and no pool; `close_extra` closes it."""
+        return self.open_connection()
+
+    def close_extra(self, conn: Any) -> None:
+        """Close a connection that `open_extra` gave."""
+        self.close_connection(conn)
 
     @abstractmethod
     def translate(self, exc: BaseException) -> DataLayerError:

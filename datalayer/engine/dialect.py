@@ -6,6 +6,7 @@ The only place that asks which engine it is; what is above takes the piece of SQ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 __all__ = ["POSTGRES", "SQLITE", "Dialect", "EngineName"]
@@ -47,21 +48,64 @@ class Dialect:
         """Give an identifier in quotes, whatever is in it."""
         return '"' + name.replace('"', '""') + '"'
 
-    def json_number(self, column: str) -> str:
-        """Give an expression for the integer that a JSON column holds."""
+    def each_text(self) -> str:
+        """Give a query for the texts of a JSON array, which is its one parameter (`?`)."""
         if self.name == "sqlite":
-            return f"CAST({column} AS INTEGER)"
-        return f"({column} #>> '{{}}')::bigint"
+            return "SELECT value FROM json_each(?)"
+        return "SELECT jsonb_array_elements_text(CAST(? AS jsonb))"
 
-    def json_from_number(self, expression: str) -> str:
-        """Give an expression that stores an integer expression in a JSON column."""
+    def contains(self, column: str) -> str:
+        """Give a condition: the column's text holds the parameter (`?`), of which no character is special."""
+        return f"instr({column}, ?) > 0" if self.name == "sqlite" else f"strpos({column}, ?) > 0"
+
+    def json_same(self, column: str) -> str:
+        """Give a condition: a JSON column equals the document that is the parameter (`?`).
+
+        On both engines the order of an object's keys does not matter, numbers are compared by value (1 equals
+        1.0), and true is no number.
+        """
+        return f"same_json({column}, ?)" if self.name == "sqlite" else f"{column} = CAST(? AS jsonb)"
+
+    def json_sum(self, left: str, right: str) -> str:
+        """Give an expression: the JSON number that is the sum of two JSON columns holding integers."""
         if self.name == "sqlite":
-            return f"CAST({expression} AS TEXT)"
-        return f"to_jsonb({expression})"
+            return f"CAST(json_extract({left}, '$') + json_extract({right}, '$') AS TEXT)"
+        return f"to_jsonb(({left}::text)::numeric + ({right}::text)::numeric)"
 
-    def json_type(self, column: str) -> str:
-        """Give an expression for the JSON type's name (an integer is a `number` on PostgreSQL)."""
-        return f"json_type({column})" if self.name == "sqlite" else f"jsonb_typeof({column})"
+    def json_sum_fits(self, left: str, right: str) -> str:
+        """Give a condition: `left` holds an integer, and with the integer `right` it stays within 64 bits."""
+        if self.name == "sqlite":
+            # a sum that overflows is a REAL; so is an integer of more than 64 bits
+            return (
+                f"(json_type({left}) = 'integer'"
+                f" AND typeof(json_extract({left}, '$') + json_extract({right}, '$')) = 'integer')"
+            )
+        return (
+            f"CASE WHEN jsonb_typeof({left}) = 'number' AND strpos({left}::text, '.') = 0"
+            f" THEN ({left}::text)::numeric + ({right}::text)::numeric"
+            " BETWEEN -9223372036854775808 AND 9223372036854775807 ELSE FALSE END"
+        )
+
+    def announce(self, channel: str) -> str:
+        """Give an expression that wakes who listens to this channel, for RETURNING; empty where commits do so.
+
+        NOTIFY takes a lock at commit that all notifying commits of the server share, so it is left out while
+        nobody listens: a listener holds a shared advisory lock, and where that lock can be had exclusively,
+        for an instant, there is no listener. One that comes while a transaction is open may miss its end, so
+        look again now and then.
+        """
+        if not self.notify_sql:
+            return ""
+        lock = _lock_number(channel)
+        text = channel.replace("'", "''")
+        return (
+            f"CASE WHEN pg_try_advisory_lock({lock}) THEN pg_advisory_unlock({lock})"
+            f" ELSE pg_notify('{text}', '') IS NULL END"
+        )
+
+    def attend(self, channel: str) -> str:
+        """Give the statement with which a listener lets `announce` know of it; empty where nobody asks."""
+        return f"SELECT pg_advisory_lock_shared({_lock_number(channel)})" if self.notify_sql else ""
 
     def begin(self, *, read: bool, isolation: str | None) -> tuple[str, ...]:
         """Give the statements that open a transaction.
@@ -79,6 +123,11 @@ class Dialect:
     def after_read(self) -> tuple[str, ...]:
         """Give the statements that undo what `begin(read=True)` set on the connection."""
         return ("PRAGMA query_only = 0",) if self.name == "sqlite" else ()
+
+
+def _lock_number(channel: str) -> int:
+    """Give the advisory lock that stands for a channel."""
+    return int.from_bytes(sha256(f"datalayer:{channel}".encode()).digest()[:8], signed=True)
 
 
 SQLITE = Dialect(

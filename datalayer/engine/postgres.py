@@ -139,6 +139,10 @@ class PostgresEngine(Engine):
         """Execute one statement that writes and gives one row back; None where it wrote nothing."""
         return self.execute(sql, params).fetchone()
 
+    def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement that writes and give all rows that come back."""
+        return self.execute(sql, params).fetchall()
+
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by COPY; gives their number."""
         return self.copy_rows(table, columns, rows)
@@ -280,6 +284,14 @@ class PooledPostgresEngine(PostgresEngine):
             return self._pool.borrow()
         except self.driver_errors as exc:
             raise self.translate(exc) from exc
+
+    def open_extra(self) -> psycopg.Connection[Any]:
+        """Open a connection beside the pool: a borrowed one would go back with this thread's next block."""
+        return super().open_connection()
+
+    def close_extra(self, conn: psycopg.Connection[Any]) -> None:
+        """Close a connection beside the pool."""
+        super().close_connection(conn)
 
     def end_scope(self, state: State) -> None:
         """Give the connection back at the end of the outermost block."""

@@ -36,11 +36,12 @@ class Listener:
 
     def __init__(self, engine: Engine, channel: str) -> None:
         self._engine = engine
-        self._conn: Any = engine.open_connection()
+        self._conn: Any = engine.open_extra()
         self._seen: Any = None
         statement = engine.dialect.listen_sql
         if statement:
             self._conn.execute(statement.format(channel=engine.dialect.quote(channel)))
+            self._conn.execute(engine.dialect.attend(channel))
         else:
             self._seen = self._version()
 
@@ -54,7 +55,7 @@ class Listener:
         """Give the connection back."""
         conn, self._conn = self._conn, None
         if conn is not None:
-            self._engine.close_connection(conn)
+            self._engine.close_extra(conn)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a change; False when the time is over.
