@@ -16,6 +16,7 @@ import peewee
 import platformdirs
 
 from datalayer.domains import Domains
+from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.engine.singleton import Singleton
@@ -164,24 +165,22 @@ _singleton: Singleton[Store] = Singleton()
 
 
 def default_database() -> str:
-    """Give the database meant where none is named: from the environment, else the platform's folder."""
-    for name in ("DATALAYER_DATABASE", "DATABASE_URL"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return str(Path(platformdirs.user_data_dir("datalayer", appauthor=False)) / "datalayer.db")
+    """Give the database that is meant where none is named; see `datalayer.engine.choice.choose_database`."""
+    return choose_database().target
 
 
 def ensure_connection(target: str | os.PathLike[str] | None = None, **options: Any) -> Store:
     """Give the process's one store, opening it where there is none.
 
-    `target` and options count for the call that opens it; without a target see `default_database`.
+    `target` and options count for the call that opens it; without a target see `default_database`. The
+    platform's own folder is made where it is missing.
     """
 
     def open_it() -> Store:
-        chosen = target if target is not None else default_database()
-        if target is None and "://" not in os.fspath(chosen):
-            Path(chosen).parent.mkdir(parents=True, exist_ok=True)
-        return connect(chosen, **options)
+        choice = choose_database(None if target is None else os.fspath(target))
+        if choice.is_platform_default:
+            Path(choice.target).parent.mkdir(parents=True, exist_ok=True)
+        return connect(choice.target, **options)
 
     return _singleton.ensure(open_it)
 
