@@ -34,6 +34,10 @@ class Dialect:
     columns_sql: str
     listen_sql: str
     notify_sql: str
+    tables_sql: str
+    table_sizes_sql: str
+    database_size_sql: str
+    settings_sql: str
 
     def sql(self, text: str) -> str:
         """Give hand-written SQL, whose parameters are `?`, with this engine's placeholders.
@@ -87,7 +91,7 @@ class Dialect:
         )
 
     def announce(self, channel: str) -> str:
-        """Give an expression that wakes who listens to this channel, for RETURNING; empty where commits do so.
+        """Give an expression, for RETURNING, that wakes who listens to this channel; empty where commits do.
 
         NOTIFY takes a lock at commit that all notifying commits of the server share, so it is left out while
         nobody listens: a listener holds a shared advisory lock, and where that lock can be had exclusively,
@@ -142,6 +146,29 @@ SQLITE = Dialect(
     columns_sql="SELECT name FROM pragma_table_xinfo(?)",
     listen_sql="",
     notify_sql="",
+    tables_sql=(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        " ORDER BY name"
+    ),
+    table_sizes_sql=(
+        "SELECT s.tbl_name, SUM(d.pgsize) FROM dbstat AS d JOIN sqlite_schema AS s ON s.name = d.name"
+        " WHERE d.aggregate GROUP BY s.tbl_name"
+    ),
+    database_size_sql="SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    settings_sql=(
+        "SELECT 'version', sqlite_version()"
+        " UNION ALL SELECT 'journal_mode', journal_mode FROM pragma_journal_mode"
+        " UNION ALL SELECT 'synchronous', CASE synchronous WHEN 0 THEN 'off' WHEN 1 THEN 'normal'"
+        " WHEN 2 THEN 'full' ELSE 'extra' END FROM pragma_synchronous"
+        " UNION ALL SELECT 'foreign_keys', foreign_keys FROM pragma_foreign_keys"
+        " UNION ALL SELECT 'page_size', page_size FROM pragma_page_size"
+        " UNION ALL SELECT 'page_count', page_count FROM pragma_page_count"
+        " UNION ALL SELECT 'free_pages', freelist_count FROM pragma_freelist_count"
+        " UNION ALL SELECT 'auto_vacuum', auto_vacuum FROM pragma_auto_vacuum"
+        " UNION ALL SELECT 'encoding', encoding FROM pragma_encoding"
+        " UNION ALL SELECT 'user_version', user_version FROM pragma_user_version"
+        " UNION ALL SELECT 'application_id', application_id FROM pragma_application_id"
+    ),
 )
 
 POSTGRES = Dialect(
@@ -159,4 +186,20 @@ POSTGRES = Dialect(
     ),
     listen_sql="LISTEN {channel}",
     notify_sql="SELECT pg_notify(%s, '')",
+    tables_sql=(
+        "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        " AND relkind IN ('r', 'p') ORDER BY relname"
+    ),
+    table_sizes_sql=(
+        "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
+        " WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
+    ),
+    database_size_sql="SELECT pg_database_size(current_database())",
+    settings_sql=(
+        "SELECT name, current_setting(setting) FROM (VALUES ('version', 'server_version'),"
+        " ('encoding', 'server_encoding'), ('time_zone', 'TimeZone'), ('search_path', 'search_path'),"
+        " ('isolation', 'default_transaction_isolation'), ('synchronous_commit', 'synchronous_commit'),"
+        " ('max_connections', 'max_connections'), ('shared_buffers', 'shared_buffers'),"
+        " ('fsync', 'fsync')) AS wanted (name, setting)"
+    ),
 )
