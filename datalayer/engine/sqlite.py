@@ -255,7 +255,13 @@ class SqliteEngine(Engine):
         size = self.wal_bytes
         if size <= self.options.wal_warn_bytes or self.in_transaction:
             return True
-        blocked, _, _ = self.state().conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        conn = self.state().conn
+        # a checkpoint that readers prevent would else keep this writer for the whole timeout
+        conn.execute("PRAGMA busy_timeout = 0")
+        try:
+            blocked, _, _ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            conn.execute(f"PRAGMA busy_timeout = {int(self.options.busy_timeout_s * 1000)}")
         if blocked:
             oldest = max((monotonic() - s.since for s in self._states if s.since), default=0.0)
             _log.warning(
