@@ -1,0 +1,98 @@
+"""The program: which commands there are, and the way to them.
+
+Must stay cheap to import: `--help` loads neither Peewee nor rich, nor any module of a command. A command's
+module is imported when it is called, and names its own arguments there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "COMMON_OPTIONS", "EXIT_CODES", "main"]
+
+# name: (module in datalayer.cli, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "migrate": ("migrate", "bring the database to the current schema, or to that of a file or folder"),
+    "check-db": ("check_db", "look for damage, drift and broken references; changes nothing"),
+    "backup": ("backup", "write a verified copy while others go on working"),
+    "stats": ("stats", "show tables with rows and sizes, jobs by status, the log's size, settings"),
+    "config": ("config_command", "show each setting and where its value comes from"),
+    "sessions list": ("sessions", "list sessions, newest first"),
+    "sessions show": ("sessions", "show one session with its files"),
+    "jobs list": ("jobs", "list jobs, active ones first"),
+    "jobs show": ("jobs", "show one job with its response"),
+    "jobs retry": ("jobs", "queue a failed or canceled job once more"),
+    "jobs cancel": ("jobs", "cancel one job, or all of a session"),
+    "jobs prune": ("jobs", "delete finished jobs and their files"),
+    "jobs work": ("jobs_work", "run jobs with worker processes"),
+    "kv get": ("kv", "print the value of a key"),
+    "kv set": ("kv", "store a value, JSON or text"),
+    "kv delete": ("kv", "delete a key, printing what it held"),
+    "kv list": ("kv", "list keys in order, with their values"),
+    "demo": ("demo", "make a database and do real work in every domain"),
+}
+COMMON_OPTIONS = (
+    ("--database URL|PATH", "the database: a SQLite path or a postgresql:// URL"),
+    ("--json", "print one JSON object instead of text"),
+    ("--debug", "add the traceback to an error"),
+    ("--help, -h", "show help, also after a command"),
+    ("--version", "show the version"),
+)
+EXIT_CODES = """\
+Exit codes: 0 fine, 1 findings or nothing found, 2 usage or a word is missing (--yes), 3 database unavailable,
+4 not a database or too damaged, 5 failed or refused with everything rolled back, 130 interrupted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    code = 0
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has seen enough (`| head`); at exit Python would flush, and complain, once more
+        _silence_stdout()
+    except KeyboardInterrupt:
+        sys.stderr.write("error DL-E603: interrupted\n")
+        code = 130
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if words and words[0] in ("--help", "-h"):
+        print(root_help())
+        return 0
+    # everything else needs more than this module, so it is loaded now
+    from datalayer.cli.dispatch import run
+
+    return run(words)
+
+
+def root_help() -> str:
+    """Give the text of `datalayer --help`."""
+    names = [*COMMANDS, *(option for option, _ in COMMON_OPTIONS)]
+    width = max(map(len, names)) + 2
+    lines = ["usage: datalayer COMMAND [options]", ""]
+    lines += ["Care for a datalayer database: schema, checks, backups, and the work in it.", "", "Commands:"]
+    lines += [f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items()]
+    lines += ["", "Options, before or after the command:"]
+    lines += [f"  {name:<{width}}{text}" for name, text in COMMON_OPTIONS]
+    lines += [
+        "",
+        "Without --database: DATALAYER_DATABASE, DATABASE_URL, [tool.datalayer] of pyproject.toml, or the",
+    ]
+    lines += ["platform's data folder; `datalayer config` shows which.", "", EXIT_CODES]
+    return "\n".join(lines)
+
+
+def _silence_stdout() -> None:
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        # not a real file: nothing will be flushed into it
+        return
