@@ -29,6 +29,7 @@ class CatalogColumn:
     is_not_null: bool
     default: str | None
     is_identity: bool
+    is_generated: bool
     collation: str | None
 
 
@@ -83,7 +84,7 @@ AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
 ORDER BY c.relname"""
 _COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-a.attidentity <> '', l.collname
+a.attidentity <> '', a.attgenerated <> '', l.collname
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default'
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""

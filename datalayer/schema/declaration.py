@@ -258,7 +258,20 @@ def _term(reader: Reader, tokens: list[Token]) -> Term:
 
 
 _AFTER_TYPE = frozenset(
-    ["CONSTRAINT", "NULL", "NOT", "PRIMARY", "UNIQUE", "CHECK", "REFERENCES", "COLLATE", "DEFAULT", "AS", "DEFERRABLE", "FOREIGN"]
+    [
+        "CONSTRAINT",
+        "NULL",
+        "NOT",
+        "PRIMARY",
+        "UNIQUE",
+        "CHECK",
+        "REFERENCES",
+        "COLLATE",
+        "DEFAULT",
+        "AS",
+        "DEFERRABLE",
+        "FOREIGN",
+    ]
 )
 
 

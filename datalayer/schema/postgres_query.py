@@ -20,9 +20,26 @@ __all__ = ["Query", "Source", "Translator"]
 _NOW = canonical(tokenize("strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"))
 # words that end an expression's operand or list, and so are never a column's name where they stand bare
 _CLAUSES = frozenset(
-    ["FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "UNION", "EXCEPT", "INTERSECT", "ON", "USING", "SET", "VALUES"]
+    [
+        "FROM",
+        "WHERE",
+        "GROUP",
+        "HAVING",
+        "ORDER",
+        "LIMIT",
+        "OFFSET",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "ON",
+        "USING",
+        "SET",
+        "VALUES",
+    ]
 )
-_NOT_ALIASES = KEYWORDS - frozenset(["KEY", "ACTION", "DESC", "ASC", "ROW", "ROWS", "PLAN", "QUERY", "VIEW", "FIRST", "LAST", "NO"])
+_NOT_ALIASES = KEYWORDS - frozenset(
+    ["KEY", "ACTION", "DESC", "ASC", "ROW", "ROWS", "PLAN", "QUERY", "VIEW", "FIRST", "LAST", "NO"]
+)
 _POWERS: Mapping[str, int] = {
     "OR": 1,
     "AND": 2,

@@ -1,0 +1,188 @@
+"""Backups of PostgreSQL: pg_dump in custom format, or an archive of our own where no pg_dump is new enough.
+
+The archive is a zip: manifest.json (format, server, schema SQL before and after the rows, for each table its columns,
+row count and sha256) and one file a table in COPY's text format. All of one REPEATABLE READ snapshot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from datalayer.engine.connection import Engine
+from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
+from datalayer.schema import catalog, catalog_ddl
+from datalayer.schema.tokens import quote
+
+__all__ = ["FORMAT", "choose"]
+
+FORMAT = "datalayer-archive-1"
+Writer = Callable[[Engine, Path, Callable[[int, int], object] | None], dict[str, int]]
+
+
+def choose(engine: Engine) -> tuple[Literal["pg_dump", "archive"], Writer]:
+    """Choose how to back up: by pg_dump where one in PATH is at least as new as the server, else by COPY."""
+    program = shutil.which("pg_dump")
+    if program and shutil.which("pg_restore", path=str(Path(program).parent)):
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        major = re.search(r"(\d+)", version)
+        if major and int(major[1]) >= _server_major(engine):
+            return "pg_dump", _write_dump
+    return "archive", _write_archive
+
+
+def _server_major(engine: Engine) -> int:
+    row = engine.fetch_one("SELECT current_setting('server_version_num')::int")
+    return int(row[0]) // 10_000 if row else 0
+
+
+# -- pg_dump --------------------------------------------------------------------------------------------------------------
+
+
+def _write_dump(engine: Engine, path: Path, progress: Callable[[int, int], object] | None) -> dict[str, int]:
+    program = shutil.which("pg_dump")
+    assert program is not None
+    with engine.transaction(read=True):
+        info: Any = engine.connection().info
+        found = catalog.read(engine)
+        rows = {name: _count(engine, name) for name in found.tables}
+        # pg_dump sees exactly what this transaction sees
+        snapshot = engine.fetch_one("SELECT pg_export_snapshot()")
+        command = [
+            *(program, "--format=custom", "--no-password", f"--file={path}", f"--dbname={info.dsn}"),
+            *(f"--snapshot={snapshot[0] if snapshot else ''}", f"--schema={quote(engine.schema_name)}"),
+        ]
+        environment = {**os.environ, "PGPASSWORD": info.password} if info.password else dict(os.environ)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise DatabaseUnavailable(
+            f"pg_dump of {engine.display_url} failed", why=_last_line(done.stderr), hint="nothing was written"
+        )
+    _verify("pg_dump", rows, _rows_of_dump(Path(program).parent / "pg_restore", path))
+    if progress is not None:
+        progress(len(rows), len(rows))
+    return rows
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it gave no reason"
+
+
+def _rows_of_dump(program: Path, path: Path) -> dict[str, int]:
+    """Read the whole dump back as SQL and count the rows between COPY and its end."""
+    rows: dict[str, int] = {}
+    command = [str(program), "--data-only", "--file=-", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        table: str | None = None
+        for line in process.stdout:
+            if table is not None and line == b"\\.\n":
+                table = None
+            elif table is not None:
+                rows[table] += 1
+            elif line.startswith(b"COPY ") and line.endswith(b"FROM stdin;\n"):
+                table = _copied_table(line.decode())
+                rows[table] = 0
+    if process.returncode:
+        raise DatabaseCorrupt(f"the backup {path} cannot be read back", hint="check the disk, then try again")
+    return rows
+
+
+def _copied_table(line: str) -> str:
+    """Take the table out of `COPY schema.table (columns) FROM stdin;`, where either name may be quoted."""
+    name = re.match(r'COPY (?:"(?:[^"]|"")*"|[^".]+)\.("(?:[^"]|"")*"|[^ "]+) ', line)
+    text = name[1] if name else ""
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text
+
+
+# -- our own archive ------------------------------------------------------------------------------------------------------
+
+
+def _write_archive(
+    engine: Engine, path: Path, progress: Callable[[int, int], object] | None
+) -> dict[str, int]:
+    with engine.transaction(read=True):
+        found = catalog.read(engine)
+        tables: list[dict[str, Any]] = []
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for number, table in enumerate(found.tables.values()):
+                columns = [column.name for column in table.columns.values() if not column.is_generated]
+                tables.append(_copy_out(engine, archive, table.name, columns, f"tables/{number}.copy"))
+                if progress is not None:
+                    progress(number + 1, len(found.tables))
+            ddl = catalog_ddl.read(engine, found)
+            manifest = {
+                "format": FORMAT,
+                "created_at": datetime.now(UTC).isoformat(),
+                "server_version_num": _server_major(engine) * 10_000,
+                "schema": engine.schema_name,
+                "before_rows": ddl.before_rows,
+                "after_rows": ddl.after_rows,
+                "tables": tables,
+            }
+            archive.writestr("manifest.json", json.dumps(manifest, indent=1))
+    rows = {str(table["name"]): int(table["rows"]) for table in tables}
+    _verify("archive", rows, _rows_of_archive(path))
+    return rows
+
+
+def _copy_out(
+    engine: Engine, archive: zipfile.ZipFile, name: str, columns: list[str], member: str
+) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    rows = 0
+    # a generated column cannot be copied in again, so it is not copied out
+    statement = f"COPY {quote(name)} ({', '.join(quote(column) for column in columns)}) TO STDOUT"
+    connection: Any = engine.connection()
+    with archive.open(member, "w", force_zip64=True) as file, connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in copy:
+                file.write(block)
+                digest.update(block)
+                rows += bytes(block).count(b"\n")
+    return {"name": name, "columns": columns, "file": member, "rows": rows, "sha256": digest.hexdigest()}
+
+
+def _rows_of_archive(path: Path) -> dict[str, int]:
+    """Read every member back, against its sha256; in COPY's text format a line is a row."""
+    rows: dict[str, int] = {}
+    with zipfile.ZipFile(path) as archive:
+        for table in json.loads(archive.read("manifest.json"))["tables"]:
+            digest = hashlib.sha256()
+            count = 0
+            with archive.open(table["file"]) as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                    count += block.count(b"\n")
+            if digest.hexdigest() == table["sha256"]:
+                rows[table["name"]] = count
+    return rows
+
+
+def _count(engine: Engine, name: str) -> int:
+    row = engine.fetch_one(f"SELECT count(*) FROM {quote(name)}")
+    return int(row[0]) if row else 0
+
+
+def _verify(kind: str, expected: Mapping[str, int], found: Mapping[str, int]) -> None:
+    wrong = [
+        f"{name} has {found.get(name)} rows of {rows}"
+        for name, rows in expected.items()
+        if found.get(name) != rows
+    ]
+    if wrong:
+        raise DatabaseCorrupt(
+            f"the {kind} does not verify, so it is not kept",
+            why="; ".join(wrong[:5]),
+            hint="check the disk, then try again",
+        )
