@@ -58,6 +58,33 @@ class Dialect:
             return "SELECT value FROM json_each(?)"
         return "SELECT jsonb_array_elements_text(CAST(? AS jsonb))"
 
+    def in_few(self, column: str, query: str) -> str:
+        """Give a condition: the column is among the few values of a query, which is evaluated once.
+
+        PostgreSQL re-evaluates an IN query at will, which would lock other rows each time, and may scan the
+        table for it; an array is made once and sought by the index.
+        """
+        if self.name == "sqlite":
+            return f"{column} IN ({query})"
+        return f"{column} = ANY (ARRAY({query}))"
+
+    def first_of_each(self, outer: str, table: str, alias: str, condition: str, order: str) -> str:
+        """Give a FROM clause: each row of `outer` with the first rows of a table that meet a condition about it.
+
+        Their number is the parameter (`?`) behind those of the condition. The rows are locked, those that
+        others have locked are skipped. The table's key is `id`.
+        """
+        if self.name == "sqlite":
+            query = f"SELECT {alias}.id FROM {table} AS {alias} WHERE {condition} ORDER BY {order} LIMIT ?"
+            return f"{outer} CROSS JOIN {table} AS {alias} ON {alias}.id IN ({query})"
+        query = f"SELECT * FROM {table} AS {alias} WHERE {condition} ORDER BY {order} LIMIT ?"
+        return f"{outer} CROSS JOIN LATERAL ({query}{self.row_lock_skip}) AS {alias}"
+
+    @property
+    def picks_in_order(self) -> bool:
+        """Whether `first_of_each` gives its rows in the order of `outer`, one by one and none too many."""
+        return self.name == "postgresql"
+
     def contains(self, column: str) -> str:
         """Give a condition: the column's text holds the parameter (`?`), of which no character is special."""
         return f"instr({column}, ?) > 0" if self.name == "sqlite" else f"strpos({column}, ?) > 0"
