@@ -69,7 +69,7 @@ class Dialect:
         return f"{column} = ANY (ARRAY({query}))"
 
     def first_of_each(self, outer: str, table: str, alias: str, condition: str, order: str) -> str:
-        """Give a FROM clause: each row of `outer` with the first rows of a table that meet a condition about it.
+        """Give a FROM clause: each row of `outer` with the first rows of a table that meet a condition.
 
         Their number is the parameter (`?`) behind those of the condition. The rows are locked, those that
         others have locked are skipped. The table's key is `id`.
