@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,8 @@ _STEP_PAGES = 2048
 class BackupResult:
     """A finished backup: `rows` counts each table's, `sha256` is of the whole file.
 
-    `kind` is sqlite (a database file), pg_dump (custom format, for pg_restore) or archive (our zip of COPY files).
+    `kind` is sqlite (a database file), pg_dump (custom format, for pg_restore) or archive (our zip of COPY
+    files).
     """
 
     path: Path
@@ -50,14 +51,16 @@ class BackupResult:
 def backup(engine: Engine, target: Path | None = None, *, progress: Progress | None = None) -> BackupResult:
     """Write a verified copy of the database to `target`, which must not exist yet.
 
-    Without a target the copy goes to a folder `backups` beside the file, named after it, the time (UTC) and the newest
-    migration. `progress` is called with (done, total): pages on SQLite, tables on PostgreSQL.
+    Without a target the copy goes to a folder `backups` beside the file, named after it, the time (UTC) and
+    the newest migration. `progress` is called with (done, total): pages on SQLite, tables on PostgreSQL.
 
-    One read snapshot, so writers go on and the copy is of one moment; on SQLite the WAL is not reset meanwhile. Copied
-    to a temporary name, synced, checked (integrity, row counts of every table against the snapshot, sha256), then
-    renamed: a failure leaves nothing. Readable by its owner alone. Cost: the database is read twice and written once.
+    One read snapshot, so writers go on and the copy is of one moment; on SQLite the WAL is not reset
+    meanwhile. Copied to a temporary name, synced, checked (integrity, row counts of every table against the
+    snapshot, sha256), then renamed: a failure leaves nothing. Readable by its owner alone. Cost: the
+    database is read twice and written once.
 
-    Raises DatabaseUnavailable (target exists, disk full, no permission), DatabaseCorrupt (the copy does not verify).
+    Raises DatabaseUnavailable (target exists, disk full, no permission), DatabaseCorrupt (the copy does not
+    verify).
     """
     started = monotonic()
     target = Path(target) if target is not None else None
@@ -92,7 +95,7 @@ def _default_path(engine: Engine, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Generator[None]:
     """Turn the system's errors into ours."""
     try:
         yield
@@ -103,8 +106,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its name when the block ends well, and goes when it does not."""
+def _new_file(path: Path) -> Generator[Path]:
+    """Give a temporary file beside `path`: it takes that name when the block ends well, else it goes."""
     if path.exists():
         raise _exists(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -130,7 +133,10 @@ def _exists(path: Path) -> DatabaseUnavailable:
 
 
 def _rename(temporary: Path, path: Path) -> None:
-    """Give the file its name in one step, unless the name is taken: rename() would overwrite without a word."""
+    """Give the file its name in one step, unless the name is taken.
+
+    Rename() would overwrite without a word.
+    """
     try:
         path.hardlink_to(temporary)
     except FileExistsError as exc:

@@ -1,11 +1,13 @@
 """Backups of PostgreSQL: pg_dump in custom format, or an archive of our own where no pg_dump is new enough.
 
-The archive is a zip: manifest.json (format, server, schema SQL before and after the rows, for each table its columns,
-row count and sha256) and one file a table in COPY's text format. All of one REPEATABLE READ snapshot.
+The archive is a zip: manifest.json (format, server, schema SQL before and after the rows, for each table
+its columns, row count and sha256) and one file a table in COPY's text format. All of one REPEATABLE READ
+snapshot.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -31,13 +33,23 @@ Writer = Callable[[Engine, Path, Callable[[int, int], object] | None], dict[str,
 
 def choose(engine: Engine) -> tuple[Literal["pg_dump", "archive"], Writer]:
     """Choose how to back up: by pg_dump where one in PATH is at least as new as the server, else by COPY."""
-    program = shutil.which("pg_dump")
-    if program and shutil.which("pg_restore", path=str(Path(program).parent)):
+    folder = _programs(_server_major(engine))
+    if folder is None:
+        return "archive", _write_archive
+    return "pg_dump", functools.partial(_write_dump, folder)
+
+
+def _programs(server_major: int) -> Path | None:
+    """Find the first folder in PATH whose pg_dump is at least as new as the server; pg_restore must be there too."""
+    for folder in os.get_exec_path():
+        program = shutil.which("pg_dump", path=folder)
+        if program is None or shutil.which("pg_restore", path=folder) is None:
+            continue
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
         major = re.search(r"(\d+)", version)
-        if major and int(major[1]) >= _server_major(engine):
-            return "pg_dump", _write_dump
-    return "archive", _write_archive
+        if major and int(major[1]) >= server_major:
+            return Path(folder)
+    return None
 
 
 def _server_major(engine: Engine) -> int:
@@ -45,12 +57,13 @@ def _server_major(engine: Engine) -> int:
     return int(row[0]) // 10_000 if row else 0
 
 
-# -- pg_dump --------------------------------------------------------------------------------------------------------------
+# -- pg_dump -----------------------------------------------------------------------------------------------
+# ---------------
 
 
-def _write_dump(engine: Engine, path: Path, progress: Callable[[int, int], object] | None) -> dict[str, int]:
-    program = shutil.which("pg_dump")
-    assert program is not None
+def _write_dump(
+    folder: Path, engine: Engine, path: Path, progress: Callable[[int, int], object] | None
+) -> dict[str, int]:
     with engine.transaction(read=True):
         info: Any = engine.connection().info
         found = catalog.read(engine)
@@ -58,7 +71,13 @@ def _write_dump(engine: Engine, path: Path, progress: Callable[[int, int], objec
         # pg_dump sees exactly what this transaction sees
         snapshot = engine.fetch_one("SELECT pg_export_snapshot()")
         command = [
-            *(program, "--format=custom", "--no-password", f"--file={path}", f"--dbname={info.dsn}"),
+            *(
+                str(folder / "pg_dump"),
+                "--format=custom",
+                "--no-password",
+                f"--file={path}",
+                f"--dbname={info.dsn}",
+            ),
             *(f"--snapshot={snapshot[0] if snapshot else ''}", f"--schema={quote(engine.schema_name)}"),
         ]
         environment = {**os.environ, "PGPASSWORD": info.password} if info.password else dict(os.environ)
@@ -67,7 +86,7 @@ def _write_dump(engine: Engine, path: Path, progress: Callable[[int, int], objec
         raise DatabaseUnavailable(
             f"pg_dump of {engine.display_url} failed", why=_last_line(done.stderr), hint="nothing was written"
         )
-    _verify("pg_dump", rows, _rows_of_dump(Path(program).parent / "pg_restore", path))
+    _verify("pg_dump", rows, _rows_of_dump(folder / "pg_restore", path))
     if progress is not None:
         progress(len(rows), len(rows))
     return rows
@@ -105,7 +124,7 @@ def _copied_table(line: str) -> str:
     return text[1:-1].replace('""', '"') if text.startswith('"') else text
 
 
-# -- our own archive ------------------------------------------------------------------------------------------------------
+# -- our own archive ------------------------------------------------------------------------------------
 
 
 def _write_archive(

@@ -80,11 +80,13 @@ class Catalog:
 _RELATIONS = """
 SELECT c.oid, c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+AND NOT EXISTS (
+    SELECT 1 FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY c.relname"""
 _COLUMNS = """
-SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-a.attidentity <> '', a.attgenerated <> '', l.collname
+SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attgenerated <> '', l.collname
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default'
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
@@ -93,7 +95,8 @@ SELECT conrelid, conname, contype::text, pg_get_constraintdef(oid), convalidated
 WHERE conrelid = ANY(%s) AND contype <> 't' ORDER BY conrelid, conname"""
 _INDEXES = """
 SELECT i.indrelid, c.relname, pg_get_indexdef(i.indexrelid), i.indisunique, i.indisvalid
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = ANY(%s) ORDER BY i.indrelid, c.relname"""
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = ANY(%s) ORDER BY i.indrelid, c.relname"""
 _TRIGGERS = """
 SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid), p.prosrc
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -101,7 +104,10 @@ WHERE t.tgrelid = ANY(%s) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
 
 
 def read(engine: Engine) -> Catalog:
-    """Read the engine's schema in five queries. Take a read transaction around it for one consistent picture."""
+    """Read the engine's schema in five queries.
+
+    Take a read transaction around it for one consistent picture.
+    """
     relations = engine.fetch_all(_RELATIONS, (engine.schema_name,))
     oids = [row[0] for row in relations]
 
@@ -130,7 +136,7 @@ def read(engine: Engine) -> Catalog:
 
 
 def compare(schema: Schema, derived: Derived, found: Catalog) -> list[Difference]:
-    """Compare a live schema with what was derived: columns with types, named rules, indexes, triggers with sources.
+    """Compare a live schema with what was derived: columns, types, named rules, indexes, triggers.
 
     The texts of CHECKs and of index terms are not compared: PostgreSQL keeps them in its own words.
     """

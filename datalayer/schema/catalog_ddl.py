@@ -1,7 +1,7 @@
 """The statements that make a live PostgreSQL schema again, in PostgreSQL's own words.
 
-For the archive of backup_postgres. Covers tables, sequences, constraints, indexes, views, functions and triggers; a
-schema with types or partitions of its own is refused, pg_dump knows them.
+For the archive of backup_postgres. Covers tables, sequences, constraints, indexes, views, functions and
+triggers; a schema with types or partitions of its own is refused, pg_dump knows them.
 """
 
 from __future__ import annotations
@@ -28,20 +28,25 @@ class Ddl:
 _UNKNOWN = """
 SELECT 'the type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE n.nspname = %s AND t.typtype IN ('e', 'd', 'r') UNION ALL
-SELECT 'the partitioned or foreign table ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT 'the partitioned or foreign table ' || c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('p', 'f') UNION ALL
 SELECT 'the materialized view ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'm'"""
 # identity columns make their sequence themselves (deptype i); serial columns need theirs first
 _SEQUENCES = """
 SELECT s.sequencename, s.last_value, s.increment_by, s.start_value,
-EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i')
+EXISTS (
+    SELECT 1 FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i')
 FROM pg_sequences s JOIN pg_namespace n ON n.nspname = s.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.sequencename WHERE s.schemaname = %s ORDER BY 1"""
 _FUNCTIONS = """
 SELECT pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = %s AND p.prokind IN ('f', 'p')
-AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+AND NOT EXISTS (
+    SELECT 1 FROM pg_depend d
+    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 ORDER BY p.oid"""
 _VIEWS = """
 SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -49,7 +54,10 @@ WHERE n.nspname = %s AND c.relkind = 'v' ORDER BY c.oid"""
 
 
 def read(engine: Engine, found: Catalog) -> Ddl:
-    """Read the statements for the engine's schema. Raises DatabaseUnavailable for what they cannot express."""
+    """Read the statements for the engine's schema.
+
+    Raises DatabaseUnavailable for what they cannot express.
+    """
     schema = engine.schema_name
     unknown = engine.fetch_all(_UNKNOWN, (schema, schema, schema))
     if unknown:

@@ -23,12 +23,14 @@ def check(
 ) -> list[Finding]:
     """Look for damage, broken references, differences from the expected schema and pending migrations.
 
-    `expected` is the package's own schema unless another is given; `with_schema=False` leaves it and the migrations
-    out. `quick` leaves out what reads every row: references, and the agreement of indexes with their tables.
+    `expected` is the package's own schema unless another is given; `with_schema=False` leaves it and the
+    migrations out. `quick` leaves out what reads every row: references, and the agreement of indexes with
+    their tables.
 
-    Writes nothing: a SQLite file is read through a connection of its own that is opened read-only, PostgreSQL in a
-    read-only transaction. One snapshot for the whole check; on SQLite it keeps the WAL from being reset meanwhile.
-    Cost: every page is read (PRAGMA integrity_check, https://sqlite.org/pragma.html#pragma_integrity_check).
+    Writes nothing: a SQLite file is read through a connection of its own that is opened read-only,
+    PostgreSQL in a read-only transaction. One snapshot for the whole check; on SQLite it keeps the WAL from
+    being reset meanwhile. Cost: every page is read (PRAGMA integrity_check,
+    https://sqlite.org/pragma.html#pragma_integrity_check).
 
     Raises DatabaseCorrupt for a file that is not a database. Damage within one comes as findings.
 
@@ -116,5 +118,7 @@ def _not_valid(found: catalog.Catalog) -> Iterator[Finding]:
                 yield Finding("DL-C050", "error", table.name, index.name, 1, message, "automatic")
         for constraint in table.constraints.values():
             if not constraint.is_valid:
-                message = f"constraint {constraint.name} of {table.name} was never validated: older rows may break it"
+                message = (
+                    f"constraint {constraint.name} of {table.name} was never validated: rows may break it"
+                )
                 yield Finding("DL-C051", "warning", table.name, constraint.name, 1, message, "automatic")

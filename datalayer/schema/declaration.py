@@ -1,6 +1,7 @@
-"""What a CREATE text says that no PRAGMA tells: names of constraints, texts of CHECKs, collations, generated columns.
+"""What a CREATE text says that no PRAGMA tells: names of constraints, CHECKs, collations, generated columns.
 
-Reads only texts that SQLite has accepted already. Grammar: https://sqlite.org/lang_createtable.html and parse.y.
+Reads only texts that SQLite has accepted already. Grammar: https://sqlite.org/lang_createtable.html and
+parse.y.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class ColumnText:
-    """What the text adds to a column; `generated` is the text of its expression, `conflict` that of its NOT NULL."""
+    """What the text adds to a column.
+
+    `generated` is the text of its expression, `conflict` that of its NOT NULL.
+    """
 
     name: str
     collation: str | None = None
@@ -130,7 +134,10 @@ class ViewText:
 
 @dataclass(slots=True)
 class _Draft:
-    """A table while its text is being read. A constraint's name holds until the next comma, as in SQLite's parser."""
+    """A table while its text is being read.
+
+    A constraint's name holds until the next comma, as in SQLite's parser.
+    """
 
     columns: list[ColumnText] = field(default_factory=list[ColumnText])
     primary_key: Unique | None = None
@@ -141,7 +148,10 @@ class _Draft:
 
 
 def read_table(sql: str) -> TableText:
-    """Read a CREATE TABLE text. Raises Unexpected where it is not one (CREATE TABLE ... AS is stored as a plain one)."""
+    """Read a CREATE TABLE text.
+
+    Raises Unexpected where it is not one (CREATE TABLE ... AS is stored as a plain one).
+    """
     reader = Reader(sql)
     _skip_head(reader, "TABLE")
     reader.name()
@@ -257,22 +267,10 @@ def _term(reader: Reader, tokens: list[Token]) -> Term:
     return Term(None, reader.text(tokens), collation, descending)
 
 
-_AFTER_TYPE = frozenset(
-    [
-        "CONSTRAINT",
-        "NULL",
-        "NOT",
-        "PRIMARY",
-        "UNIQUE",
-        "CHECK",
-        "REFERENCES",
-        "COLLATE",
-        "DEFAULT",
-        "AS",
-        "DEFERRABLE",
-        "FOREIGN",
-    ]
-)
+_AFTER_TYPE_LIST = """
+CONSTRAINT NULL NOT PRIMARY UNIQUE CHECK REFERENCES COLLATE DEFAULT AS DEFERRABLE FOREIGN
+"""
+_AFTER_TYPE = frozenset(_AFTER_TYPE_LIST.split())
 
 
 def _read_column(reader: Reader, draft: _Draft) -> None:
@@ -288,7 +286,10 @@ def _read_column(reader: Reader, draft: _Draft) -> None:
 
 
 def _read_column_constraint(reader: Reader, draft: _Draft, column: ColumnText) -> ColumnText:
-    """Read one constraint of a column. SQLite lets table constraints follow without a comma: they read the same."""
+    """Read one constraint of a column.
+
+    SQLite lets table constraints follow without a comma: they read the same.
+    """
     word = reader.take().upper
     if word == "CONSTRAINT":
         draft.name = reader.name()

@@ -35,8 +35,8 @@ class Difference:
 def differences(expected: Schema, found: Schema) -> list[Difference]:
     """Compare two snapshots; layout, comments, letter case and order of creation make no difference.
 
-    Missing and changed objects come in the order of `expected`, extra ones after them. An index or trigger of a table
-    that is missing itself is not listed.
+    Missing and changed objects come in the order of `expected`, extra ones after them. An index or trigger
+    of a table that is missing itself is not listed.
     """
     wanted, present = expected.shapes(), found.shapes()
     return [*_missing_and_changed(expected, found, wanted, present), *_extra(found, wanted)]

@@ -1,6 +1,7 @@
 """Which migrations a database has had, and where the SQL files lie: the package's own, or an app's folder.
 
-The table is migrations(id, name, applied_at), as old programs know it. Names are those of the files without ending.
+The table is migrations(id, name, applied_at), as old programs know it. Names are those of the files without
+ending.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ __all__ = [
 CONSOLIDATED = "consolidated_migrations.sql"
 _NUMBERED = re.compile(r"(\d+)_.+\.(sql|py)\Z")
 
-# for an app whose own schema has no such table; the package's consolidated file brings its own, with the same text
+# for an app whose own schema has no such table; the package's consolidated file brings its own, with the
+# same text
 TABLE_SQL = """CREATE TABLE migrations (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL CONSTRAINT migrations_name_unique UNIQUE,
@@ -66,7 +68,10 @@ class Folder:
     root: Traversable
 
     def files(self) -> list[MigrationFile]:
-        """The numbered files in the order of their numbers, then names. Raises MigrationRefused without a folder."""
+        """Give the numbered files in the order of their numbers, then names.
+
+        Raises MigrationRefused without a folder.
+        """
         try:
             entries = list(self.root.iterdir())
         except OSError as exc:
@@ -82,9 +87,10 @@ class Folder:
         )
 
     def script(self) -> str:
-        """The whole schema: the consolidated file, or all files one after the other.
+        """Give the whole schema: the consolidated file, or all files one after the other.
 
-        Raises MigrationRefused for a folder of .py files without a consolidated file: they need a database to run on.
+        Raises MigrationRefused for a folder of .py files without a consolidated file: they need a database
+        to run on.
         """
         consolidated = self.root / CONSOLIDATED
         if consolidated.is_file():
@@ -102,7 +108,10 @@ class Folder:
 
 
 def package_folder() -> Folder:
-    """The package's own migrations: installed as datalayer.migrations, in a bare checkout beside the package."""
+    """Give the package's own migrations.
+
+    Installed as datalayer.migrations, in a bare checkout beside the package.
+    """
     try:
         return Folder(resources.files("datalayer.migrations"))
     except ModuleNotFoundError:
@@ -110,12 +119,12 @@ def package_folder() -> Folder:
 
 
 def package_files() -> list[MigrationFile]:
-    """The package's numbered migrations in order."""
+    """Give the package's numbered migrations in order."""
     return package_folder().files()
 
 
 def consolidated_sql() -> str:
-    """The package's whole current schema."""
+    """Give the package's whole current schema."""
     return read_script(package_folder().root / CONSOLIDATED)
 
 
@@ -132,7 +141,7 @@ def read_script(source: Traversable) -> str:
 
 
 def applied_names(engine: Engine) -> tuple[str, ...]:
-    """The names of the applied migrations in order of application; empty where no such table is.
+    """Give the names of the applied migrations in order of application; empty where no such table is.
 
     Another tool's table `migrations`, without a column `name`, counts as none. Two cheap reads, no lock.
     """

@@ -1,7 +1,7 @@
 """Bring a fresh database to the current schema, whole or not at all, and say when there is nothing to do.
 
-Knows the engine's transactions and the modules beside it; never models. A database that is neither fresh nor current
-is left as it is, with what differs.
+Knows the engine's transactions and the modules beside it; never models. A database that is neither fresh
+nor current is left as it is, with what differs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ __all__ = ["MigrationResult", "Target", "migrate", "target_of"]
 class MigrationResult:
     """What a migration did, or with `plan=True` would do.
 
-    `applied` are the names recorded, `created` the objects made as "kind name", `steps` the statements in order.
+    `applied` are the names recorded, `created` the objects made as "kind name", `steps` the statements in
+    order.
     """
 
     applied: tuple[str, ...]
@@ -43,7 +44,10 @@ class MigrationResult:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The schema to reach: its script, the snapshot of it, and the names of the migrations that it contains."""
+    """The schema to reach.
+
+    Its script, the snapshot of it, and the names of the migrations that it contains.
+    """
 
     source: str
     script: str
@@ -62,17 +66,20 @@ def migrate(
 ) -> MigrationResult:
     """Create the whole schema in a fresh database, in one transaction, with every migration recorded.
 
-    The schema is the package's own, that of `schema_file` (a consolidated file), or that of `folder` (numbered files).
-    A database at that schema is left alone; tables that it has besides make no difference. `plan=True` changes
-    nothing and tells the steps. On PostgreSQL the statements are derived, and rows that the script inserts are copied.
+    The schema is the package's own, that of `schema_file` (a consolidated file), or that of `folder`
+    (numbered files). A database at that schema is left alone; tables that it has besides make no
+    difference. `plan=True` changes nothing and tells the steps. On PostgreSQL the statements are derived,
+    and rows that the script inserts are copied.
 
     Atomic: a process killed at any moment leaves nothing or everything. Two at once: the second waits up to
-    `lock_timeout_s` and then finds nothing to do (SQLite: the write lock; PostgreSQL: an advisory lock of the
-    transaction, tried again and again, https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
-    Reads first, so a current database is never locked for writing.
+    `lock_timeout_s` and then finds nothing to do (SQLite: the write lock; PostgreSQL: an advisory lock of
+    the transaction, tried again and again,
+    https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). Reads first, so a current
+    database is never locked for writing.
 
-    Raises MigrationRefused, with nothing changed, for a database of another shape, for a script that SQLite refuses,
-    and for constructs that PostgreSQL has no sure counterpart of; DatabaseBusy when the lock does not come.
+    Raises MigrationRefused, with nothing changed, for a database of another shape, for a script that SQLite
+    refuses, and for constructs that PostgreSQL has no sure counterpart of; DatabaseBusy when the lock does
+    not come.
 
         migrate(engine).applied      # ('0001_foundation',)
     """
@@ -102,7 +109,10 @@ def migrate(
 def target_of(
     *, schema_file: str | os.PathLike[str] | None = None, folder: str | os.PathLike[str] | None = None
 ) -> Target:
-    """Read the schema to reach from files. Raises MigrationRefused where one cannot be read or SQLite refuses it."""
+    """Read the schema to reach from files.
+
+    Raises MigrationRefused where one cannot be read or SQLite refuses it.
+    """
     place = history.Folder(Path(folder)) if folder is not None else None
     if schema_file is not None:
         source, script = str(schema_file), history.read_script(Path(schema_file))
@@ -124,7 +134,7 @@ def target_of(
 
 
 def _rows(connection: sqlite3.Connection, schema: Schema) -> dict[str, list[tuple[object, ...]]]:
-    """The rows that the script itself inserts."""
+    """Give the rows that the script itself inserts."""
     rows: dict[str, list[tuple[object, ...]]] = {}
     for table in schema.tables:
         names = [
@@ -165,7 +175,7 @@ def _refuse(
     return MigrationRefused(
         f"{engine.display_url} is not at the schema of {target.source}; nothing was changed",
         why="; ".join(reasons),
-        hint="use a new database, or one that is at this schema: changing an existing one is not possible yet",
+        hint="use a new database, or one that is at this schema: an existing one cannot be changed yet",
     )
 
 
@@ -181,7 +191,10 @@ class _Sqlite:
         return tuple(step_of(statement) for statement in self.statements)
 
     def is_fresh_or_current(self) -> bool:
-        """True for an empty database, False for one at the schema. Raises MigrationRefused for any other."""
+        """Say True for an empty database, False for one at the schema.
+
+        Raises MigrationRefused for any other.
+        """
         found = read(self.engine.connection())
         if not (found.tables or found.views):
             return True
@@ -229,7 +242,10 @@ class _Postgres:
         return self.derived.steps
 
     def is_fresh_or_current(self) -> bool:
-        """True for an empty schema, False for one that is current. Raises MigrationRefused for any other."""
+        """Say True for an empty schema, False for one that is current.
+
+        Raises MigrationRefused for any other.
+        """
         found = catalog.read(self.engine)
         if found.is_empty:
             return True
@@ -285,7 +301,7 @@ class _Postgres:
         ]
         names = ", ".join(quote(column.name) for column in columns)
         marks = ", ".join(["%s"] * len(columns))
-        kinds = [column.kind for column in columns]
+        kinds: list[Kind] = [column.kind for column in columns]
         engine.execute_many(
             f"INSERT INTO {quote(name).replace('%', '%%')} ({names.replace('%', '%%')}) VALUES ({marks})",
             [tuple(_stored(value, kind) for value, kind in zip(row, kinds)) for row in rows],

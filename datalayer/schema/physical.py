@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote as quote_url
 
@@ -23,8 +23,8 @@ _MOST = 100
 
 
 @contextmanager
-def read_only(engine: Engine) -> Iterator[sqlite3.Connection]:
-    """Give a connection for reading in one snapshot: a file's own one opened read-only, memory's the engine's.
+def read_only(engine: Engine) -> Generator[sqlite3.Connection]:
+    """Give a connection for reading in one snapshot; a file is opened read-only, memory has but the engine's.
 
     Raises DatabaseCorrupt, DatabaseUnavailable or DatabaseBusy, as the engine would.
     """
@@ -86,7 +86,8 @@ def _damaged(message: str) -> Finding:
 def _pages(connection: sqlite3.Connection, *, quick: bool) -> list[Finding]:
     name = "quick_check" if quick else "integrity_check"
     messages: list[str] = []
-    # integrity_check leaves freelist and orphan pages out where a view comes first in an internal hash (seen in 3.40,
+    # integrity_check leaves freelist and orphan pages out where a view comes first in an internal hash
+    # (seen in 3.40,
     # 3.51 and 3.54); asked for the schema table alone it counts them
     for argument in (str(_MOST), "sqlite_schema"):
         for (text,) in connection.execute(f"PRAGMA main.{name}({argument})"):
@@ -126,7 +127,7 @@ def _references(connection: sqlite3.Connection, found: Schema) -> Iterator[Findi
 
 
 def _key(table: Table | None, number: int) -> ForeignKey | None:
-    """The reference of this number: SQLite counts them from the last one of the text."""
+    """Give the reference of this number: SQLite counts them from the last one of the text."""
     if table is None or number >= len(table.foreign_keys):
         return None
     return table.foreign_keys[len(table.foreign_keys) - 1 - number]

@@ -24,7 +24,7 @@ class Step:
 
 
 def object_of(statement: Statement) -> tuple[str, str] | None:
-    """The (kind, name) that a CREATE statement makes; None for any other statement."""
+    """Give the (kind, name) that a CREATE statement makes; None for any other statement."""
     words = [token.upper for token in statement.tokens[:9]]
     noun = next((word for word in words[1:4] if word in _NOUNS), None)
     if words[0] != "CREATE" or noun is None:
@@ -36,6 +36,6 @@ def object_of(statement: Statement) -> tuple[str, str] | None:
 
 
 def step_of(statement: Statement) -> Step:
-    """A statement of a schema file as a step."""
+    """Give a statement of a schema file as a step."""
     kind, name = object_of(statement) or (fold(statement.verb), "")
     return Step(kind, name, statement.text)

@@ -1,7 +1,8 @@
 """PostgreSQL's DDL for a schema that is written for SQLite.
 
-Everything is decided before anything is created: what has no sure translation is refused with the object, the line
-and what to write instead. Knows no connection; catalog reads what is there, migrator runs what is derived here.
+Everything is decided before anything is created: what has no sure translation is refused with the object,
+the line and what to write instead. Knows no connection; catalog reads what is there, migrator runs what is
+derived here.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def derive(
 ) -> Derived:
     """Derive the DDL for PostgreSQL 14 and newer. Touches no database.
 
-    `lines` gives the line of each object in `source`, as object_lines() reads them. Tables come in the order of their
-    references; a reference that closes a circle, or whose parent is unique by an index, is added afterwards.
+    `lines` gives the line of each object in `source`, as object_lines() reads them. Tables come in the
+    order of their references; a reference that closes a circle, or whose parent is unique by an index, is
+    added afterwards.
 
     Raises MigrationRefused with the object, the line, the construct and what to write instead.
     """
@@ -84,12 +86,12 @@ def derive(
 
 
 def object_lines(script: str) -> dict[tuple[str, str], int]:
-    """The line on which each object of a script is created, by (kind, folded name)."""
+    """Give the line on which each object of a script is created, by (kind, folded name)."""
     made = ((object_of(statement), statement.line) for statement in split(script))
     return {(thing[0], fold(thing[1])): line for thing, line in made if thing}
 
 
-# -- refusals -----------------------------------------------------------------------------------------------------------
+# -- refusals -------------------------------------------------------------------------------------------
 
 
 def _refuse(
@@ -165,11 +167,14 @@ def _named(schema: Schema) -> Iterator[tuple[str, str, str, bool]]:
     yield from (("trigger", trigger.name, "", False) for trigger in schema.triggers)
 
 
-# -- tables -------------------------------------------------------------------------------------------------------------
+# -- tables ---------------------------------------------------------------------------------------------
 
 
 def _by_dependency(schema: Schema) -> list[Table]:
-    """Parents before children, else in the order of the schema; a circle is cut at the table with fewest debts."""
+    """Parents before children, else in the order of the schema.
+
+    A circle is cut at the table with fewest debts.
+    """
     left = list(schema.tables)
     known = {fold(table.name) for table in left}
     ordered: list[Table] = []
@@ -223,7 +228,7 @@ def _column(table: Table, column: PgColumn) -> str:
     if source.collation and source.collation.upper() != "BINARY" and column.kind == "text":
         raise Unsupported(
             f"COLLATE {source.collation} on the column {column.name}",
-            "leave COLLATE out there and write it in the index: CREATE UNIQUE INDEX ... (column COLLATE NOCASE);"
+            "leave COLLATE out there and write it in an index, CREATE UNIQUE INDEX ... (column COLLATE NOCASE);"
             " compare lower(column) in queries",
             _find(table.sql, "COLLATE"),
         )
@@ -290,7 +295,7 @@ def _unique_index(table: Table, mine: PgTable, key: Unique) -> Step:
     return Step("index", name, f"CREATE UNIQUE INDEX {quote(name)} ON {quote(table.name)} ({terms})")
 
 
-# -- references ---------------------------------------------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------------
 
 
 def _reference(work: _Work, table: Table, mine: PgTable, key: ForeignKey, parent: Table | None) -> str:
@@ -344,7 +349,7 @@ def _is_unique(parent: Table, columns: Sequence[str]) -> bool:
     )
 
 
-# -- indexes, views, triggers -------------------------------------------------------------------------------------------
+# -- indexes, views, triggers ---------------------------------------------------------------------------
 
 
 def _index(work: _Work, table: Table, index: Index) -> Step:

@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from datalayer.schema.postgres_types import Kind, Unsupported
 from datalayer.schema.tokens import quote_text
 
-__all__ = ["Value", "adapt", "as_condition", "call", "together"]
+__all__ = ["Value", "adapt", "as_condition", "call", "first_kind", "together"]
 
 _NUMERIC = ("int", "real", "number")
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A translated expression: its SQL, the kind of value, and for a literal what it stands for."""
+    """A translated expression: its SQL, the kind of value, and for a literal what it stands for.
+
+    `ignores_case` says that COLLATE NOCASE stands at it, so what it is compared with is folded too.
+    """
 
     sql: str
     kind: Kind
     literal: str | None = None
+    ignores_case: bool = False
 
 
 def as_condition(value: Value) -> str:
@@ -37,7 +41,10 @@ def as_condition(value: Value) -> str:
 
 
 def adapt(value: Value, kind: Kind) -> str:
-    """Write a value where one of `kind` is stored or compared. Raises Unsupported where the two do not meet."""
+    """Write a value where one of `kind` is stored or compared.
+
+    Raises Unsupported where the two do not meet.
+    """
     if value.kind in (kind, "null", "any") or kind == "any":
         return value.sql
     if kind == "bool" and value.kind == "int":
@@ -61,12 +68,17 @@ def adapt(value: Value, kind: Kind) -> str:
 
 def together(left: Value, right: Value) -> tuple[str, str, Kind]:
     """Bring two values that are compared or mixed to one kind."""
+    if left.ignores_case != right.ignores_case:
+        left, right = (
+            v if v.ignores_case else Value(f"lower({adapt(v, 'text')})", "text") for v in (left, right)
+        )
     if left.kind == right.kind or "any" in (left.kind, right.kind) or "null" in (left.kind, right.kind):
         return left.sql, right.sql, right.kind if left.kind in ("null", "any") else left.kind
     if left.kind in _NUMERIC and right.kind in _NUMERIC:
         return left.sql, right.sql, "real" if "real" in (left.kind, right.kind) else "number"
     # a literal takes the kind of the other side, a condition becomes a number beside one
-    for kind in ("time", "json"):
+    special: tuple[Kind, ...] = ("time", "json")
+    for kind in special:
         if (
             kind in (left.kind, right.kind)
             and (left.literal if right.kind == kind else right.literal) is not None
@@ -82,9 +94,23 @@ def together(left: Value, right: Value) -> tuple[str, str, Kind]:
     raise Unsupported(f"a {left.kind} value beside a {right.kind} value", "use values of one type")
 
 
+def first_kind(values: Sequence[Value]) -> Kind:
+    """Give the kind that values stand together as.
+
+    That of the first which is not a literal, else of the first.
+    """
+    known = [value for value in values if value.kind != "null"]
+    for value in known:
+        if value.literal is None:
+            return value.kind
+    return known[0].kind if known else "null"
+
+
 def call(name: str, values: Sequence[Value]) -> Value:
-    """Translate a function call; `name` is in lower case. Raises Unsupported for what is not in the subset."""
-    kinds = [value.kind for value in values]
+    """Translate a function call; `name` is in lower case.
+
+    Raises Unsupported for what is not in the subset.
+    """
     texts = [value.sql for value in values]
     if (name, len(values)) in _SIMPLE:
         wanted, template, kind = _SIMPLE[name, len(values)]
@@ -93,7 +119,7 @@ def call(name: str, values: Sequence[Value]) -> Value:
                 raise Unsupported(
                     f"{name}() of a {value.kind} value", "use it on a column of a type it is made for"
                 )
-        return Value(template.format(*texts), kind or (kinds[0] if kinds else "any"))
+        return Value(template.format(*texts), kind or values[0].kind)
     if name in _SPECIAL:
         return _SPECIAL[name](values)
     raise Unsupported(f"the function {name}() with {len(values)} arguments", "write the rule without it")
@@ -150,9 +176,7 @@ def _json(value: Value) -> str:
 
 
 def _coalesce(values: Sequence[Value]) -> Value:
-    kind = next(
-        (value.kind for value in values if value.literal is None and value.kind != "null"), values[0].kind
-    )
+    kind = first_kind(values)
     return Value(f"COALESCE({', '.join(adapt(value, kind) for value in values)})", kind)
 
 
@@ -167,7 +191,7 @@ def _extreme(word: str, many: str) -> Callable[[Sequence[Value]], Value]:
     def translate(values: Sequence[Value]) -> Value:
         if len(values) == 1:
             return Value(f"{word}({values[0].sql})", values[0].kind)
-        kind = next((value.kind for value in values if value.literal is None), values[0].kind)
+        kind = first_kind(values)
         texts = [adapt(value, kind) for value in values]
         nulls = " OR ".join(f"{text} IS NULL" for text in texts)
         return Value(f"CASE WHEN {nulls} THEN NULL ELSE {many}({', '.join(texts)}) END", kind)
@@ -176,7 +200,7 @@ def _extreme(word: str, many: str) -> Callable[[Sequence[Value]], Value]:
 
 
 def _sum(values: Sequence[Value]) -> Value:
-    kind = "int" if values[0].kind in ("int", "bool") else values[0].kind
+    kind: Kind = "int" if values[0].kind in ("int", "bool") else values[0].kind
     return Value(f"sum({adapt(values[0], kind)})" + ("::bigint" if kind == "int" else ""), kind)
 
 

@@ -1,8 +1,9 @@
 """SQLite triggers as PL/pgSQL functions and PostgreSQL triggers.
 
-The portable subset: row triggers that RAISE(ABORT), read a row to lock it, or change other tables; and AFTER triggers
-that set columns of their own row, which become BEFORE triggers, so that no second version of the row is written.
-Anything else raises Unsupported. https://www.postgresql.org/docs/current/plpgsql-trigger.html
+The portable subset: row triggers that RAISE(ABORT), read a row to lock it, or change other tables; and
+AFTER triggers that set columns of their own row, which become BEFORE triggers, so that no second version of
+the row is written. Anything else raises Unsupported.
+https://www.postgresql.org/docs/current/plpgsql-trigger.html
 """
 
 from __future__ import annotations
@@ -139,11 +140,15 @@ def _statement(
     body.tables_read |= translator.tables_read
 
 
-# -- SELECT -------------------------------------------------------------------------------------------------------------
+# -- SELECT ------------------------------------------------------------------------------------------------
+# -------------
 
 
 def _lock(translator: Translator) -> str:
-    """A SELECT for its own sake: SQLite's writers stand in line anyway, here it locks the rows that it reads."""
+    """Give a SELECT for its own sake.
+
+    SQLite's writers stand in line anyway, here it locks the rows that it reads.
+    """
     query = translator.query()
     translator.finish()
     if query.is_grouped:
@@ -235,7 +240,7 @@ def _action(translator: Translator, trigger: Trigger, text: TriggerText, row: Pg
     )
 
 
-# -- the row itself -----------------------------------------------------------------------------------------------------
+# -- the row itself -------------------------------------------------------------------------------------
 
 
 def _is_own_row(text: TriggerText, table: Table, reader: Reader) -> bool:
@@ -308,7 +313,7 @@ def _assignments(translator: Translator, table: PgTable) -> list[tuple[str, str]
             return pairs
 
 
-# -- changes of other tables --------------------------------------------------------------------------------------------
+# -- changes of other tables ----------------------------------------------------------------------------
 
 
 def _target(translator: Translator, *, own: PgTable | None) -> PgTable:
@@ -368,7 +373,7 @@ def _insert(translator: Translator, row: PgTable, text: TriggerText) -> str:
             for token in reader.group()
             if token.upper != ","
         ]
-    kinds = [table.columns[fold(name)].kind for name in names]
+    kinds: list[Kind] = [table.columns[fold(name)].kind for name in names]
     head = f"INSERT INTO {quote(table.name)} ({', '.join(quote(name) for name in names)}) "
     if reader.accept("VALUES"):
         rows = [_values(translator, kinds)]

@@ -63,7 +63,7 @@ class PgTable:
     replaced: tuple[Check, ...]
 
     def column(self, name: str) -> PgColumn | None:
-        """The column of this name in any letter case, or None."""
+        """Give the column of this name in any letter case, or None."""
         return self.columns.get(fold(name))
 
 
@@ -71,7 +71,10 @@ Layout = Mapping[str, PgTable]
 
 
 def layout_of(schema: Schema) -> Layout:
-    """Give every table its PostgreSQL columns, by folded name. Raises Unsupported for a column without one type."""
+    """Give every table its PostgreSQL columns, by folded name.
+
+    Raises Unsupported for a column without one type.
+    """
     layout = {fold(table.name): _table(table) for table in schema.tables}
     for view in schema.views:
         columns = {
@@ -119,7 +122,7 @@ def _declared(table: Table, column: Column) -> Kind:
 
 
 def _affinity(declared: str) -> Kind:
-    """The rules of https://sqlite.org/datatype3.html#determination_of_column_affinity, in their order."""
+    """Follow https://sqlite.org/datatype3.html#determination_of_column_affinity, in its order."""
     declared = declared.upper()
     if "INT" in declared:
         return "int"

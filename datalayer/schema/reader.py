@@ -1,6 +1,7 @@
 """A cursor over the significant tokens of one statement: look, take, expect, balanced groups.
 
-Knows no statement: declaration reads CREATE texts with it, the PostgreSQL modules read expressions and queries.
+Knows no statement: declaration reads CREATE texts with it, the PostgreSQL modules read expressions and
+queries.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Reader:
         self.place = 0
 
     def peek(self, ahead: int = 0) -> Token:
-        """The token `ahead` places on; an empty one past the end."""
+        """Give the token `ahead` places on; an empty one past the end."""
         place = self.place + ahead
         return self.tokens[place] if place < len(self.tokens) else _END
 
@@ -92,11 +93,11 @@ class Reader:
         return tuple(self.tokens[start : self.place - 1])
 
     def text(self, tokens: Sequence[Token]) -> str:
-        """The source text that a run of tokens spans, comments inside included."""
+        """Give the source text that a run of tokens spans, comments inside included."""
         return self.source[tokens[0].start : tokens[-1].end] if tokens else ""
 
     def inner(self, tokens: Sequence[Token]) -> Reader:
-        """A reader over a part of the same source."""
+        """Give a reader over a part of the same source."""
         return Reader(self.source, tokens)
 
 

@@ -1,7 +1,7 @@
 """A whole SQLite schema as values, read from a live database or from SQL text.
 
-SQLite itself is the parser: text is loaded into a database in memory and read back through PRAGMAs and sqlite_schema;
-declaration adds what only the CREATE text says. Knows no models and nothing of PostgreSQL.
+SQLite itself is the parser: text is loaded into a database in memory and read back through PRAGMAs and
+sqlite_schema; declaration adds what only the CREATE text says. Knows no models and nothing of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view; declaration.read_view() reads its text. `columns` is empty where the view itself cannot be resolved."""
+    """A view; declaration.read_view() reads its text.
+
+    `columns` is empty where the view itself cannot be resolved.
+    """
 
     name: str
     sql: str
@@ -109,7 +112,7 @@ class Table:
     is_without_rowid: bool
 
     def column(self, name: str) -> Column | None:
-        """The column of this name in any letter case, or None."""
+        """Give the column of this name in any letter case, or None."""
         return next((column for column in self.columns if fold(column.name) == fold(name)), None)
 
     @property
@@ -133,7 +136,7 @@ class Schema:
     application_id: int = 0
 
     def table(self, name: str) -> Table | None:
-        """The table of this name in any letter case, or None."""
+        """Give the table of this name in any letter case, or None."""
         return next((table for table in self.tables if fold(table.name) == fold(name)), None)
 
     @property
@@ -142,7 +145,10 @@ class Schema:
         return frozenset(fold(name) for name in _names(self))
 
     def shapes(self) -> dict[tuple[str, str], tuple[object, ...]]:
-        """What each object means, by (kind, folded name): equal shapes behave alike, however they are written."""
+        """Give what each object means, by (kind, folded name).
+
+        Equal shapes behave alike, however they are written.
+        """
         names = self.names
         shapes: dict[tuple[str, str], tuple[object, ...]] = {}
         for table in self.tables:
@@ -156,7 +162,9 @@ class Schema:
         return shapes
 
     def fingerprint(self) -> str:
-        """sha256 over the shapes of all objects: layout, comments, letter case, quoting and order of creation are free.
+        """Give a sha256 over the shapes of all objects.
+
+        Layout, comments, letter case, quoting and order of creation are free.
 
         A constraint counts the same whether it was written at its column or at the end of the table.
         """
@@ -168,7 +176,7 @@ class Schema:
 def read(connection: sqlite3.Connection) -> Schema:
     """Read the schema of a live database (its `main` file). Reads only; some five PRAGMAs a table.
 
-    Take a read transaction around it where other processes may change the schema at the same time.
+    Take a read transaction around it where other processes may change the schema.
     """
     # pragma_table_list (SQLite 3.37) tells virtual and shadow tables from plain ones: sqlite.org/pragma.html
     kinds = {
@@ -206,7 +214,10 @@ def read(connection: sqlite3.Connection) -> Schema:
 
 
 def read_text(script: str, *, source: str = "the schema") -> Schema:
-    """Read the schema that a script makes, by running it in memory. Raises MigrationRefused with `source` and line."""
+    """Read the schema that a script makes, by running it in memory.
+
+    Raises MigrationRefused with `source` and line.
+    """
     connection = load(script, source=source)
     try:
         return read(connection)
@@ -217,8 +228,8 @@ def read_text(script: str, *, source: str = "the schema") -> Schema:
 def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
     """Run a script in a new database in memory and return its open connection, rows that it inserts included.
 
-    Touches no file: ATTACH (and so VACUUM INTO) is refused. BEGIN, COMMIT and connection settings in the script are
-    passed over. Raises MigrationRefused naming the line where SQLite refuses a statement.
+    Touches no file: ATTACH (and so VACUUM INTO) is refused. BEGIN, COMMIT and connection settings in the
+    script are passed over. Raises MigrationRefused naming the line where SQLite refuses a statement.
     """
     # the empty cache_name of plain ":memory:" is private to this connection
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
@@ -239,8 +250,8 @@ def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
 def runnable(script: str) -> Iterator[Statement]:
     """Yield the statements of a script that make its schema and rows.
 
-    Passed over: BEGIN, COMMIT, END (the whole script is one transaction) and every PRAGMA but user_version and
-    application_id, which are the only ones that belong to the schema.
+    Passed over: BEGIN, COMMIT, END (the whole script is one transaction) and every PRAGMA but user_version
+    and application_id, which are the only ones that belong to the schema.
     """
     for statement in split(script):
         if statement.verb in ("BEGIN", "COMMIT", "END", "VACUUM", "ANALYZE"):

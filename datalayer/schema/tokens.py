@@ -1,7 +1,8 @@
 """SQLite's lexical rules: SQL text as tokens with their spans, a script as statements.
 
-Knows nothing of grammar beyond where a statement ends. Every token is a slice of the text, so a caller replaces spans
-and never writes SQL anew. Rules: https://sqlite.org/lang_keywords.html, tokenize.c and complete.c of SQLite.
+Knows nothing of grammar beyond where a statement ends. Every token is a slice of the text, so a caller
+replaces spans and never writes SQL anew. Rules: https://sqlite.org/lang_keywords.html, tokenize.c and
+complete.c of SQLite.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ Kind = Literal[
 class Token(NamedTuple):
     """One token: `text` is `source[start:end]`.
 
-    `word` is a keyword or a bare name, `identifier` a name in "", `` or []; `string` is in ''. `illegal` is what
-    SQLite calls an unrecognized token, an unterminated quote included.
+    `word` is a keyword or a bare name, `identifier` a name in "", `` or []; `string` is in ''. `illegal` is
+    what SQLite calls an unrecognized token, an unterminated quote included.
     """
 
     kind: Kind
@@ -47,13 +48,19 @@ class Token(NamedTuple):
 
     @property
     def upper(self) -> str:
-        """The keyword this token may be: its text in upper case for a bare word or operator, else an empty string."""
+        """The keyword this token may be.
+
+        Its text in upper case for a bare word or operator, else an empty string.
+        """
         return self.text.upper() if self.kind in ("word", "operator") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a script: its text without the final semicolon, and the line (from 1) on which it begins."""
+    """One statement of a script.
+
+    Its text without the final semicolon, and the line (from 1) on which it begins.
+    """
 
     text: str
     line: int
@@ -66,162 +73,23 @@ class Statement:
 
 
 # sqlite3_keyword_name() of SQLite 3.40 to 3.54; a quoted name among them never equals the bare word.
-KEYWORDS = frozenset(
-    [
-        "ABORT",
-        "ACTION",
-        "ADD",
-        "AFTER",
-        "ALL",
-        "ALTER",
-        "ALWAYS",
-        "ANALYZE",
-        "AND",
-        "AS",
-        "ASC",
-        "ATTACH",
-        "AUTOINCREMENT",
-        "BEFORE",
-        "BEGIN",
-        "BETWEEN",
-        "BY",
-        "CASCADE",
-        "CASE",
-        "CAST",
-        "CHECK",
-        "COLLATE",
-        "COLUMN",
-        "COMMIT",
-        "CONFLICT",
-        "CONSTRAINT",
-        "CREATE",
-        "CROSS",
-        "CURRENT",
-        "CURRENT_DATE",
-        "CURRENT_TIME",
-        "CURRENT_TIMESTAMP",
-        "DATABASE",
-        "DEFAULT",
-        "DEFERRABLE",
-        "DEFERRED",
-        "DELETE",
-        "DESC",
-        "DETACH",
-        "DISTINCT",
-        "DO",
-        "DROP",
-        "EACH",
-        "ELSE",
-        "END",
-        "ESCAPE",
-        "EXCEPT",
-        "EXCLUDE",
-        "EXCLUSIVE",
-        "EXISTS",
-        "EXPLAIN",
-        "FAIL",
-        "FILTER",
-        "FIRST",
-        "FOLLOWING",
-        "FOR",
-        "FOREIGN",
-        "FROM",
-        "FULL",
-        "GENERATED",
-        "GLOB",
-        "GROUP",
-        "GROUPS",
-        "HAVING",
-        "IF",
-        "IGNORE",
-        "IMMEDIATE",
-        "IN",
-        "INDEX",
-        "INDEXED",
-        "INITIALLY",
-        "INNER",
-        "INSERT",
-        "INSTEAD",
-        "INTERSECT",
-        "INTO",
-        "IS",
-        "ISNULL",
-        "JOIN",
-        "KEY",
-        "LAST",
-        "LEFT",
-        "LIKE",
-        "LIMIT",
-        "MATCH",
-        "MATERIALIZED",
-        "NATURAL",
-        "NO",
-        "NOT",
-        "NOTHING",
-        "NOTNULL",
-        "NULL",
-        "NULLS",
-        "OF",
-        "OFFSET",
-        "ON",
-        "OR",
-        "ORDER",
-        "OTHERS",
-        "OUTER",
-        "OVER",
-        "PARTITION",
-        "PLAN",
-        "PRAGMA",
-        "PRECEDING",
-        "PRIMARY",
-        "QUERY",
-        "RAISE",
-        "RANGE",
-        "RECURSIVE",
-        "REFERENCES",
-        "REGEXP",
-        "REINDEX",
-        "RELEASE",
-        "RENAME",
-        "REPLACE",
-        "RESTRICT",
-        "RETURNING",
-        "RIGHT",
-        "ROLLBACK",
-        "ROW",
-        "ROWS",
-        "SAVEPOINT",
-        "SELECT",
-        "SET",
-        "TABLE",
-        "TEMP",
-        "TEMPORARY",
-        "THEN",
-        "TIES",
-        "TO",
-        "TRANSACTION",
-        "TRIGGER",
-        "UNBOUNDED",
-        "UNION",
-        "UNIQUE",
-        "UPDATE",
-        "USING",
-        "VACUUM",
-        "VALUES",
-        "VIEW",
-        "VIRTUAL",
-        "WHEN",
-        "WHERE",
-        "WINDOW",
-        "WITH",
-        "WITHOUT",
-        "FALSE",
-        "TRUE",
-    ]
-)
+_KEYWORD_LIST = """
+ABORT ACTION ADD AFTER ALL ALTER ALWAYS ANALYZE AND AS ASC ATTACH AUTOINCREMENT BEFORE BEGIN BETWEEN BY
+CASCADE CASE CAST CHECK COLLATE COLUMN COMMIT CONFLICT CONSTRAINT CREATE CROSS CURRENT CURRENT_DATE
+CURRENT_TIME CURRENT_TIMESTAMP DATABASE DEFAULT DEFERRABLE DEFERRED DELETE DESC DETACH DISTINCT DO DROP
+EACH ELSE END ESCAPE EXCEPT EXCLUDE EXCLUSIVE EXISTS EXPLAIN FAIL FILTER FIRST FOLLOWING FOR FOREIGN FROM
+FULL GENERATED GLOB GROUP GROUPS HAVING IF IGNORE IMMEDIATE IN INDEX INDEXED INITIALLY INNER INSERT
+INSTEAD INTERSECT INTO IS ISNULL JOIN KEY LAST LEFT LIKE LIMIT MATCH MATERIALIZED NATURAL NO NOT NOTHING
+NOTNULL NULL NULLS OF OFFSET ON OR ORDER OTHERS OUTER OVER PARTITION PLAN PRAGMA PRECEDING PRIMARY QUERY
+RAISE RANGE RECURSIVE REFERENCES REGEXP REINDEX RELEASE RENAME REPLACE RESTRICT RETURNING RIGHT ROLLBACK
+ROW ROWS SAVEPOINT SELECT SET TABLE TEMP TEMPORARY THEN TIES TO TRANSACTION TRIGGER UNBOUNDED UNION UNIQUE
+UPDATE USING VACUUM VALUES VIEW VIRTUAL WHEN WHERE WINDOW WITH WITHOUT FALSE TRUE
+"""
+KEYWORDS = frozenset(_KEYWORD_LIST.split())
 
 _ID = r"[A-Za-z0-9_$\x80-\U0010ffff]"
-# Each alternative decides by its first characters and never gives back what it took, so the whole is linear in time.
+# Each alternative decides by its first characters and never gives back what it took, so the whole is linear
+# in time.
 _LEXER = re.compile(
     rf"""
       (?P<space>[ \t\n\f\r\ufeff][ \t\n\v\f\r]*)
@@ -255,7 +123,7 @@ _PLAIN: dict[str, Kind] = {
 
 
 def tokenize(sql: str) -> Iterator[Token]:
-    """Yield every token of `sql` in order, white space and comments included, so that the texts join to `sql`.
+    """Yield every token of `sql` in order, white space and comments too: the texts join to `sql`.
 
     Cost: linear in the length of the text. Never fails: what SQLite would refuse comes as kind `illegal`.
     """
@@ -271,8 +139,9 @@ def significant(tokens: Iterable[Token]) -> tuple[Token, ...]:
 def split(script: str) -> list[Statement]:
     """Split a script into its statements, each without its semicolon; empty ones are left out.
 
-    A CREATE TRIGGER ends at `; END ;`, as sqlite3_complete() has it. The text of a statement begins and ends with a
-    significant token: comments around it are not part of it, those within it are. A last statement needs no semicolon.
+    A CREATE TRIGGER ends at `; END ;`, as sqlite3_complete() has it. The text of a statement begins and
+    ends with a significant token: comments around it are not part of it, those within it are. A last
+    statement needs no semicolon.
     """
     statements: list[Statement] = []
     current: list[Token] = []
@@ -294,12 +163,12 @@ def split(script: str) -> list[Statement]:
 
 
 def line_of(text: str, position: int) -> int:
-    """The line, from 1, on which `position` of `text` lies."""
+    """Give the line, from 1, on which `position` of `text` lies."""
     return text.count("\n", 0, position) + 1
 
 
 def unquote(token: Token) -> str:
-    """The name or value that a word, identifier or string stands for."""
+    """Give the name or value that a word, identifier or string stands for."""
     text = token.text
     if token.kind == "word":
         return text
@@ -311,7 +180,10 @@ def unquote(token: Token) -> str:
 
 
 def fold(name: str) -> str:
-    """Bring a name to the form in which SQLite compares names: ASCII letters in lower case, all others as they are."""
+    """Bring a name to the form in which SQLite compares names.
+
+    ASCII letters in lower case, all others as they are.
+    """
     return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
@@ -326,7 +198,7 @@ def quote_text(value: str) -> str:
 
 
 def canonical(tokens: Iterable[Token], names: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Bring tokens to one form, so that layout, comments, letter case and style of quoting make no difference.
+    """Bring tokens to one form, so that layout, comments, letter case and quoting make no difference.
 
     `names` are the folded names of the schema: a quoted identifier among them equals the bare word, any other
     keeps its case, for SQLite may take it as a string.
@@ -335,7 +207,10 @@ def canonical(tokens: Iterable[Token], names: frozenset[str] = frozenset()) -> t
 
 
 def plain(tokens: Iterable[Token]) -> tuple[str, ...]:
-    """Bring tokens to folded texts without quotes of names: enough to recognise a construct whose names are known."""
+    """Bring tokens to folded texts without quotes of names.
+
+    Enough to recognise a construct whose names are known.
+    """
     return tuple(
         fold(unquote(token)) if token.kind in ("word", "identifier") else token.text
         for token in tokens
