@@ -6,23 +6,29 @@ Foreign keys between domains live in SQL; models hold plain ids, so that domains
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
 from datalayer.domains.jobs import Jobs
 from datalayer.domains.sessions import Sessions
 from datalayer.domains.state import CachedState, KeyValueStore
 from datalayer.engine.connection import Engine
-from datalayer.repository.base import Repository
 
 __all__ = ["Domains"]
 
-R = TypeVar("R", bound=Repository[Any])
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Kind(Protocol[R_co]):
+    """What makes a domain's repository; a class does."""
+
+    def __call__(self, engine: Engine, *, data_dir: Path | None = None) -> R_co: ...
 
 
 class _Domain(Generic[R]):
     """A store's attribute: the domain's repository, made when first asked for."""
 
-    def __init__(self, kind: type[R]) -> None:
+    def __init__(self, kind: _Kind[R]) -> None:
         self._kind = kind
 
     def __set_name__(self, owner: type[object], name: str) -> None:

@@ -52,11 +52,11 @@ class Dialect:
         """Give an identifier in quotes, whatever is in it."""
         return '"' + name.replace('"', '""') + '"'
 
-    def each_text(self) -> str:
-        """Give a query for the texts of a JSON array, which is its one parameter (`?`)."""
+    def each_text(self, name: str = "value") -> str:
+        """Give a query for the texts of a JSON array, which is its one parameter (`?`), under this name."""
         if self.name == "sqlite":
-            return "SELECT value FROM json_each(?)"
-        return "SELECT jsonb_array_elements_text(CAST(? AS jsonb))"
+            return f"SELECT value AS {name} FROM json_each(?)"
+        return f"SELECT jsonb_array_elements_text(CAST(? AS jsonb)) AS {name}"
 
     def in_few(self, column: str, query: str) -> str:
         """Give a condition: the column is among the few values of a query, which is evaluated once.

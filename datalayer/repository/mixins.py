@@ -25,11 +25,13 @@ class Model(peewee.Model):
     stores at once. Nothing is bound to a database globally.
     """
 
-    class Meta:
-        """Peewee's settings."""
+    if not TYPE_CHECKING:  # a model's own Meta replaces this one without deriving from it, as Peewee has it
 
-        only_save_dirty = True
-        legacy_table_names = False
+        class Meta:
+            """Peewee's settings."""
+
+            only_save_dirty = True
+            legacy_table_names = False
 
     def save(self, force_insert: bool = False, only: Any = None) -> int:
         """Write what changed through the row's repository.
