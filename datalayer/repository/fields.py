@@ -17,6 +17,7 @@ from uuid import UUID
 
 import peewee
 
+from datalayer.engine.documents import write_json
 from datalayer.errors import CheckViolation, DataLayerError
 
 __all__ = [
@@ -74,7 +75,7 @@ def encode_json(value: Any) -> str:
         lacks.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = write_json(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise CheckViolation("the value cannot be stored as JSON", why=str(exc)) from exc
