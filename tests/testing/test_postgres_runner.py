@@ -238,10 +238,10 @@ def test_setting_that_the_server_refuses_is_told_and_leaves_nothing(
 
 
 def test_temporary_folder_too_long_for_a_socket_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = tmp_path / ("long" * 20)
-    long.mkdir()
+    long = short_folder / ("long" * 20)
+    long.mkdir(mode=0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with PostgresServer() as server:
         works = answers(server.url())
@@ -249,6 +249,15 @@ def test_temporary_folder_too_long_for_a_socket_is_not_taken(
 
     assert works
     assert is_elsewhere
+
+
+def test_temporary_folder_that_is_closed_to_the_servers_user_is_no_obstacle(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_folder.chmod(0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(short_folder))
+    with PostgresServer() as server:
+        assert answers(server.url())
 
 
 def test_leaving_the_block_leaves_neither_server_nor_files() -> None:
