@@ -1,0 +1,17 @@
+"""Jobs: a queue in the database, with leases, streamed responses and workers."""
+
+from datalayer.domains.jobs.model import Backoff, FileProblem, Job, JobOptions, JobStats, NewJob
+from datalayer.domains.jobs.repository import Jobs
+from datalayer.domains.jobs.worker import JobContext, Worker
+
+__all__ = [
+    "Backoff",
+    "FileProblem",
+    "Job",
+    "JobContext",
+    "JobOptions",
+    "JobStats",
+    "Jobs",
+    "NewJob",
+    "Worker",
+]

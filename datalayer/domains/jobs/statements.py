@@ -1,0 +1,234 @@
+"""The statements of the queue, composed once for an engine.
+
+Jobs that may be claimed are found by a loose index scan: from one priority that occurs to the next lower
+one by a seek each, and inside a priority by a seek to the due ones. So the cost grows with the number of
+different priorities that are queued and with what is claimed, not with the backlog, the finished jobs or
+those scheduled for later.
+"""
+
+from __future__ import annotations
+
+from datalayer.domains.jobs.model import FINAL, LEASED, Job
+from datalayer.engine.dialect import Dialect
+from datalayer.repository.shape import Shape
+
+__all__ = ["ADDED", "CHANNEL", "DONE_CHANNEL", "Statements"]
+
+# who waits for work, and who waits for its end
+CHANNEL = "datalayer_jobs"
+DONE_CHANNEL = "datalayer_jobs_done"
+
+# the columns that a new job is given; the others begin as the table says
+ADDED = (
+    "id",
+    "session_id",
+    "status",
+    "priority",
+    "run_at",
+    "max_attempts",
+    "dedupe_key",
+    "task_type",
+    "api_type",
+    "model_used",
+    "max_output_tokens",
+    "project_directory",
+    "metadata",
+    "prompt",
+    "created_at",
+    "updated_at",
+)
+
+_FINAL = ", ".join(f"'{status}'" for status in FINAL)
+_LEASED = ", ".join(f"'{status}'" for status in LEASED)
+_ORDER = "job.priority DESC, job.run_at, job.id"
+_RELEASED = "lease_owner = NULL, lease_expires_at = NULL"
+_NO_RESPONSE = "response = NULL, output_file_path = NULL, chars_received = 0"
+# nobody but the worker that holds this attempt changes a leased job
+_FENCE = " WHERE id = ? AND attempt = ? AND lease_owner = ?"
+
+
+class Statements:
+    """The texts, with this engine's placeholders."""
+
+    def __init__(self, dialect: Dialect, shape: Shape[Job]) -> None:
+        self._dialect = dialect
+        self._table = shape.table
+        self._columns = shape.columns
+        self._claims: dict[int, str] = {}
+        self._next_dues: dict[int, str] = {}
+        self._compose_adding()
+        self._compose_rescue()
+        self._compose_leases()
+        self._compose_care()
+
+    def _sql(self, text: str) -> str:
+        return self._dialect.sql(text)
+
+    def _announcing(self, channel: str) -> str:
+        """Give a RETURNING clause that wakes listeners; nothing where commits do so by themselves."""
+        expression = self._dialect.announce(channel)
+        return f" RETURNING {expression}" if expression else ""
+
+    # -- claiming ----------------------------------------------------------------------------------
+
+    def claim(self, kinds: int) -> str:
+        """Give the claim among so many task types (0: all).
+
+        Parameters: the types as `level` takes them, those of `first_of_each`, the limit, owner, expiry, now.
+        """
+        text = self._claims.get(kinds)
+        if text is None:
+            picked = self._picked(kinds)
+            text = self._claims[kinds] = self._sql(
+                f"{self._levels(kinds)}"
+                f", picked (id) AS ({picked})"
+                f" UPDATE {self._table} SET status = 'acknowledged_by_worker', attempt = attempt + 1,"
+                " lease_owner = ?, lease_expires_at = ?, updated_at = ?"
+                f" WHERE {self._dialect.in_few('id', 'SELECT id FROM picked')}"
+                f" RETURNING {self._columns}"
+            )
+        return text
+
+    def next_due(self, kinds: int) -> str:
+        """Give the query for the earliest run_at that is queued among so many task types (0: all)."""
+        text = self._next_dues.get(kinds)
+        if text is None:
+            typed = "job.task_type = level.task_type AND " if kinds else ""
+            text = self._next_dues[kinds] = self._sql(
+                f"{self._levels(kinds)} SELECT MIN(("
+                f"SELECT MIN(job.run_at) FROM {self._table} AS job"
+                f" WHERE job.status = 'queued' AND {typed}job.priority = level.priority"
+                ")) FROM level WHERE level.priority IS NOT NULL"
+            )
+        return text
+
+    def _levels(self, kinds: int) -> str:
+        """Give the CTE `level`: the priorities of queued jobs, highest first, for each type apart."""
+        highest = f"SELECT MAX(job.priority) FROM {self._table} AS job WHERE job.status = 'queued'"
+        if not kinds:
+            return (
+                "WITH RECURSIVE level (priority) AS ("
+                f"{highest}"
+                f" UNION ALL SELECT ({highest} AND job.priority < level.priority)"
+                " FROM level WHERE level.priority IS NOT NULL)"
+            )
+        values = ", ".join(["(CAST(? AS TEXT))"] * kinds)
+        return (
+            f"WITH RECURSIVE kind (task_type) AS (VALUES {values}),"
+            " level (task_type, priority) AS ("
+            f"SELECT kind.task_type, ({highest} AND job.task_type = kind.task_type) FROM kind"
+            f" UNION ALL SELECT level.task_type,"
+            f" ({highest} AND job.task_type = level.task_type AND job.priority < level.priority)"
+            " FROM level WHERE level.priority IS NOT NULL)"
+        )
+
+    def _picked(self, kinds: int) -> str:
+        typed = "AND job.task_type = level.task_type " if kinds else ""
+        due = (
+            f"job.status = 'queued' {typed}AND job.priority = level.priority AND job.run_at <= ?"
+            " AND job.attempt < job.max_attempts"
+        )
+        source = self._dialect.first_of_each("level", self._table, "job", due, "job.run_at, job.id")
+        # levels come highest first and each in order: taking no more than needed locks no more than needed
+        order = "" if kinds <= 1 and self._dialect.picks_in_order else f" ORDER BY {_ORDER}"
+        return f"SELECT job.id FROM {source}{order} LIMIT ?"
+
+    # -- the rest ----------------------------------------------------------------------------------
+
+    def _compose_adding(self) -> None:
+        marks = ", ".join("?" * len(ADDED))
+        insert = f"INSERT INTO {self._table} ({', '.join(ADDED)}) VALUES ({marks})"
+        same_key = f"(dedupe_key) WHERE dedupe_key IS NOT NULL AND status NOT IN ({_FINAL})"
+        announce = self._announcing(CHANNEL)
+        self.add = self._sql(f"{insert}{announce}")
+        self.add_unless_active = self._sql(f"{insert} ON CONFLICT {same_key} DO NOTHING{announce}")
+        self.add_many_unless_active = self._sql(f"{insert} ON CONFLICT {same_key} DO NOTHING")
+        self.active_of_key = self._sql(
+            f"SELECT {self._columns} FROM {self._table} WHERE dedupe_key = ? AND status NOT IN ({_FINAL})"
+        )
+
+    def _compose_rescue(self) -> None:
+        expired = "lease_expires_at IS NOT NULL AND lease_expires_at < ?"
+        self.any_expired = self._sql(f"SELECT 1 FROM {self._table} WHERE {expired} LIMIT 1")
+        self.count_expired = self._sql(f"SELECT COUNT(*) FROM {self._table} WHERE {expired}")
+        self.expired = self._sql(
+            "SELECT id, attempt, max_attempts, lease_owner, output_file_path"
+            f" FROM {self._table} WHERE {expired} ORDER BY lease_expires_at, id LIMIT ?"
+            f"{self._dialect.row_lock_skip}"
+        )
+        self.take_back = self._sql(
+            f"UPDATE {self._table} SET status = 'queued', error_message = ?, updated_at = ?,"
+            f" status_message = NULL, {_RELEASED}, {_NO_RESPONSE}{_FENCE}"
+        )
+        self.give_up = self._sql(
+            f"UPDATE {self._table} SET status = 'failed', end_time = ?, error_message = ?, updated_at = ?,"
+            f" {_RELEASED}{_FENCE}"
+        )
+
+    def _compose_leases(self) -> None:
+        update = f"UPDATE {self._table} SET"
+        done = self._announcing(DONE_CHANNEL)
+        self.heartbeat = self._sql(f"{update} lease_expires_at = ?, updated_at = ?{_FENCE}")
+        self.prepare = self._sql(
+            f"{update} status = 'preparing', status_message = ?, updated_at = ?{_FENCE}"
+            " AND status IN ('acknowledged_by_worker', 'preparing')"
+        )
+        self.start = self._sql(
+            f"{update} status = 'running', start_time = COALESCE(start_time, ?), status_message = ?,"
+            f" updated_at = ?{_FENCE}"
+        )
+        self.append = self._sql(
+            f"{update} response = COALESCE(response, '') || ?, chars_received = ?, updated_at = ?{_FENCE}"
+            " AND status = 'running' AND chars_received = ? AND output_file_path IS NULL"
+        )
+        self.point = self._sql(
+            f"{update} response = NULL, output_file_path = ?, chars_received = ?, updated_at = ?{_FENCE}"
+            " AND status = 'running' AND chars_received = ?"
+        )
+        ended = f"{update} status = ?, end_time = ?, error_message = ?, updated_at = ?, {_RELEASED}"
+        self.finish = self._sql(f"{ended}{_FENCE}{done}")
+        self.finish_with = self._sql(
+            f"{ended}, response = ?, output_file_path = ?, chars_received = ?{_FENCE}{done}"
+        )
+        self.retry_later = self._sql(
+            f"{update} status = 'queued', run_at = ?, error_message = ?, updated_at = ?, {_RELEASED},"
+            f" {_NO_RESPONSE}, status_message = NULL{_FENCE}{self._announcing(CHANNEL)}"
+        )
+        self.record_usage = self._sql(
+            f"{update} tokens_sent = tokens_sent + ?, tokens_received = tokens_received + ?,"
+            f" model_used = COALESCE(?, model_used), updated_at = ?{_FENCE}"
+        )
+
+    def _compose_care(self) -> None:
+        update = f"UPDATE {self._table} SET"
+        canceled = (
+            f"{update} status = 'canceled', end_time = ?, updated_at = ?, status_message = ?, {_RELEASED}"
+        )
+        done = self._announcing(DONE_CHANNEL)
+        self.cancel = self._sql(f"{canceled} WHERE id = ? AND status NOT IN ({_FINAL}){done}")
+        self.cancel_session = self._sql(f"{canceled} WHERE session_id = ? AND status NOT IN ({_FINAL}){done}")
+        self.clear = self._sql(f"{update} cleared = ?, updated_at = ? WHERE id = ? AND status IN ({_FINAL})")
+        self.clear_session = self._sql(
+            f"{update} cleared = ?, updated_at = ?"
+            f" WHERE session_id = ? AND status IN ({_FINAL}) AND NOT cleared"
+        )
+        self.prune = self._sql(
+            f"DELETE FROM {self._table} WHERE {self._dialect.in_few('id', self._old_ones())}"
+            " RETURNING output_file_path"
+        )
+        self.counts = f"SELECT status, COUNT(*) FROM {self._table} GROUP BY status"
+        self.status = self._sql(f"SELECT status FROM {self._table} WHERE id = ?")
+        self.held = self._sql(f"SELECT 1 FROM {self._table}{_FENCE}")
+        self.response = self._sql(
+            f"SELECT response, output_file_path, chars_received FROM {self._table} WHERE id = ?"
+        )
+        self.with_files = self._sql(
+            f"SELECT id, output_file_path, chars_received FROM {self._table}"
+            " WHERE output_file_path IS NOT NULL AND id > ? ORDER BY id LIMIT ?"
+        )
+
+    def _old_ones(self) -> str:
+        return (
+            f"SELECT id FROM {self._table} WHERE end_time IS NOT NULL AND end_time < ?"
+            f" ORDER BY end_time, id LIMIT ?{self._dialect.row_lock_skip}"
+        )
