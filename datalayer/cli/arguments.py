@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from datalayer.cli.failure import UsageError
 from datalayer.cli.main import COMMANDS, EXIT_CODES
 
-__all__ = ["Parser", "did_you_mean", "find_command", "one_of", "seconds", "whole_number"]
+__all__ = ["Parser", "add_lock_timeout", "did_you_mean", "find_command", "one_of", "seconds", "whole_number"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +66,17 @@ class Parser(argparse.ArgumentParser):
             why=near,
             hint=f"run `datalayer {self.command} --help`",
         )
+
+
+def add_lock_timeout(parser: Parser, seconds_text: str = "5") -> None:
+    """Add --lock-timeout to a command that writes."""
+    parser.add_argument(
+        "--lock-timeout",
+        metavar="S",
+        type=seconds,
+        default=float(seconds_text),
+        help=f"wait this long for others who write ({seconds_text})",
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

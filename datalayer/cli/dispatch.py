@@ -61,10 +61,10 @@ class _Call:
         command.add_arguments(parser)
         self.invocation = Invocation(name, parser.parse(words), self.terminal)
         # before the work: a setting that cannot be read is a mistake of usage, whatever the command
-        database = self.invocation.address.display
         self.secrets.learn(self.invocation.choice.target)
+        _ = self.invocation.address
         result = command.run(self.invocation)
-        self._show(result, database)
+        self._show(result, self.invocation.address.display)
         return result.exit_code
 
     def _run_without_command(self, group: str, words: list[str]) -> int:

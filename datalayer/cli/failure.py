@@ -108,16 +108,15 @@ class Secrets:
         """Remember the password of a URL; other texts have none."""
         if "://" not in text:
             return
+        scheme, _, rest = text.partition("://")
+        # also of a URL that cannot be taken apart
+        found = [rest.rpartition("@")[0].partition(":")[2]]
         try:
-            parts = urlsplit(text)
-            password = parts.password
+            query = urlsplit(text).query
+            found += [value for name, value in parse_qsl(query) if "password" in name.lower()]
             self._urls[text] = without_password(text)
         except ValueError:
-            return
-        found = [
-            password or "",
-            *(value for name, value in parse_qsl(parts.query) if "password" in name.lower()),
-        ]
+            self._urls[text] = f"{scheme}://***"
         self._passwords |= {form for one in found if one for form in (one, unquote(one))}
 
     def remove(self, text: str) -> str:

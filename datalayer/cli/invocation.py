@@ -54,8 +54,9 @@ class Invocation:
             return Address.parse(self.choice.target)
         except DataLayerError as exc:
             raise UsageError(exc.what, why=exc.why, hint=exc.hint) from exc
-        except ValueError as exc:
-            raise UsageError("the database's URL cannot be read", why=str(exc)) from None
+        except ValueError:
+            # its message may quote the URL, password and all
+            raise UsageError("the database's URL is not a valid one", hint="give a path or a URL") from None
 
     def look(self, **options: Any) -> Store:
         """Open the database read-only; a missing one is an error, not made."""
@@ -64,6 +65,11 @@ class Invocation:
     def change(self, **options: Any) -> Store:
         """Open the database for writing; a missing one is an error, not made."""
         return self._open(create=False, **options)
+
+    def use(self, target: str) -> None:
+        """Work on another database than the one that is meant where none is named."""
+        self.__dict__["choice"] = Choice(target, "made by this command")
+        self.__dict__.pop("address", None)
 
     def make(self, **options: Any) -> Store:
         """Open the database for writing, making a missing file, and the platform's default folder."""
@@ -89,6 +95,9 @@ class Invocation:
 
     def _open(self, **options: Any) -> Store:
         self._refuse_missing_default(create=options["create"])
+        wait_s = getattr(self.arguments, "lock_timeout", None)
+        if wait_s is not None:
+            options.setdefault("busy_timeout_s", wait_s)
         from datalayer.store import connect
 
         return connect(self.choice.target, application_name=f"datalayer {self.command}", **options)

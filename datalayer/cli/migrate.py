@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datalayer.cli.arguments import Parser, seconds
+from datalayer.cli.arguments import Parser, add_lock_timeout
 from datalayer.cli.failure import UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table
@@ -19,13 +19,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--plan", action="store_true", help="print the steps and change nothing; exit 1 if there are any"
     )
-    parser.add_argument(
-        "--lock-timeout",
-        metavar="S",
-        type=seconds,
-        default=60.0,
-        help="wait this long for another migration (60)",
-    )
+    add_lock_timeout(parser, "60")
 
 
 def _run(call: Invocation) -> Result:
@@ -42,7 +36,8 @@ def _run(call: Invocation) -> Result:
         planned = _plan(call, is_missing=is_missing, **options)
         if arguments.plan:
             return planned
-    with call.make() as store:
+    # short waits, many of them: SQLite's own wait cannot be interrupted
+    with call.make(busy_timeout_s=min(arguments.lock_timeout, 1.0)) as store:
         done = store.migrate(**options)
     facts = {
         "applied": list(done.applied),

@@ -38,14 +38,15 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance_to(self, done: int) -> None:
-        """Say how much is done."""
+    def advance(self, done: int, total: int | None = None) -> None:
+        """Say how much is done, and of how much where that is only known now."""
+        self._total = total or self._total
         if self._bar is None:
             if not self._terminal.shows_progress or monotonic() - self._since < _PATIENCE_S:
                 return
             self._bar = self._start()
         rate = done / max(monotonic() - self._since, 0.001)
-        self._bar.update(self._bar.task_ids[0], completed=done, rate=f"{rate:,.0f}")
+        self._bar.update(self._bar.task_ids[0], completed=done, total=self._total, rate=f"{rate:,.0f}")
 
     def _start(self) -> Bar:
         from rich.console import Console
