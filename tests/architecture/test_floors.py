@@ -50,7 +50,6 @@ OPTIONAL = {
 }
 OPTIONAL_PLAYHOUSE = {
     "playhouse.apsw_ext",
-    "playhouse.postgres_ext",
     "playhouse.pwasyncio",
     "playhouse.sqlcipher_ext",
 }
@@ -102,28 +101,41 @@ def stranger_breaches(modules: list[Module]) -> list[str]:
     ]
 
 
-def is_lazy_import_allowed(module: Module, found: Import, needing_extras: set[str]) -> bool:
+def is_lazy_import_allowed(module: Module, found: Import, needing: set[str]) -> bool:
     top = found.target.split(".")[0]
-    if top in OPTIONAL or found.target in OPTIONAL_PLAYHOUSE or found.target in needing_extras:
+    if top in OPTIONAL or found.target in OPTIONAL_PLAYHOUSE | needing:
         return True
     # a command is started often: it loads what it needs and nothing else
     return part_of(module.name) == "cli" and top in {"datalayer", "rich"}
 
 
+def needing_extras(modules: list[Module]) -> set[str]:
+    """Return our modules that cannot be imported without an extra, by themselves or by what they import."""
+    needing: set[str] = set()
+    for _ in modules:
+        found = {
+            module.name
+            for module in modules
+            if any(
+                one.target.split(".")[0] in OPTIONAL or one.target in OPTIONAL_PLAYHOUSE | needing
+                for one in module.imports
+                if not one.is_in_function and not one.is_for_types
+            )
+        }
+        if found == needing:
+            break
+        needing = found
+    return needing
+
+
 def lazy_breaches(modules: list[Module]) -> list[str]:
-    # a module of ours that cannot be imported without an extra counts as one itself
-    needing_extras = {
-        module.name
-        for module in modules
-        for found in module.imports
-        if not found.is_in_function and not found.is_for_types
-        if found.target.split(".")[0] in OPTIONAL or found.target in OPTIONAL_PLAYHOUSE
-    }
+    # a module of ours that needs an extra counts as one itself
+    needing = needing_extras(modules)
     return [
         f"{module.name}:{found.line} imports {found.target} in a function"
         for module in modules
         for found in module.imports
-        if found.is_in_function and not is_lazy_import_allowed(module, found, needing_extras)
+        if found.is_in_function and not is_lazy_import_allowed(module, found, needing)
     ]
 
 
@@ -250,7 +262,8 @@ def test_cycle_is_found_and_types_alone_make_none(make_modules: MakeModules) -> 
 def test_import_in_a_function_is_found_unless_it_needs_an_extra(make_modules: MakeModules) -> None:
     modules = make_modules(
         engine__in__opening="def f():\n  import json\n  import psycopg\n  import datalayer.engine.server",
-        engine__in__server="import psycopg.sql",
+        engine__in__server="from datalayer.engine import wire",
+        engine__in__wire="import psycopg.sql",
         cli__in__main="def f():\n    import rich\n    import datalayer.store\n    import sqlite3",
     )
 

@@ -62,7 +62,7 @@ class Block:
             command = line.strip().removeprefix("$ ")
             if line.strip().startswith("$ ") and re.match(r"(?:\w+=\S+ +)*datalayer\b", command):
                 code = _EXIT.search(command)
-                found.append((number, _EXIT.sub("", command), int(code["code"]) if code else 0))
+                found.append((number, _EXIT.sub("", command).rstrip(), int(code["code"]) if code else 0))
         return found
 
 

@@ -22,6 +22,7 @@ _IGNORE = re.compile(
     r"|(?P<whole>(?:ruff|flake8):\s*noqa|pyright:\s*\w+=?|mypy:\s*\S+))"
     r"(?P<reason>.*)"
 )
+_RULES = re.compile(r"report\w+=|\b[A-Z]+\d+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,19 @@ class Module:
 
     @cached_property
     def ignores(self) -> list[Ignore]:
+        """Comments that silence a tool; one for the whole file has its reason in the comment line above."""
         found: list[Ignore] = []
+        above = ""
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
-            match = _IGNORE.search(token.string) if token.type == tokenize.COMMENT else None
+            if token.type != tokenize.COMMENT:
+                above = above if token.type == tokenize.NL else ""
+                continue
+            match = _IGNORE.search(token.string)
             if match:
-                rules = "" if match["whole"] else match["rules"] or match["types"] or ""
-                found.append(Ignore(token.start[0], token.string, rules, match["reason"].strip(" -:#")))
+                rules = _RULES.findall(token.string) if match["whole"] else match["rules"] or match["types"]
+                reason = above if match["whole"] else match["reason"].strip(" -:#")
+                found.append(Ignore(token.start[0], token.string, str(rules or ""), reason))
+            above = token.string.strip("# ")
         return found
 
 
