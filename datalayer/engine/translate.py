@@ -33,6 +33,8 @@ class StatementRefused(DataLayerError):
 
 _MIGRATE_HINT = "run `datalayer migrate`, or point the program at the right database"
 _REPAIR_HINT = "run `datalayer check-db`, then `datalayer repair`"
+# the one situation that SQLite has no code for; PostgreSQL has 42P01 and 42703
+_SQLITE_LACKS = ("no such table: ", "no such column: ", " has no column named ")
 _RETRY_HINT = "try again; store.run_transaction() does so by itself"
 
 _SQLITE_UNAVAILABLE = {
@@ -87,6 +89,8 @@ def from_sqlite(exc: BaseException, where: str) -> DataLayerError:
         return CheckViolation(
             f"{where} refused a value", why=str(exc), hint="check the value's type and size"
         )
+    if primary == "SQLITE_ERROR" and any(words in str(exc) for words in _SQLITE_LACKS):
+        return SchemaMismatch(f"{where} lacks what the code needs", why=str(exc), hint=_MIGRATE_HINT)
     return StatementRefused(f"{where} refused a statement", why=str(exc), hint="check the statement")
 
 
