@@ -12,7 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from datalayer.schema.postgres_functions import Value, adapt, as_condition, call, first_kind, together
+from datalayer.schema.postgres_functions import (
+    Value,
+    adapt,
+    as_condition,
+    call,
+    first_kind,
+    ordered,
+    together,
+)
 from datalayer.schema.postgres_types import Kind, Layout, PgTable, Unsupported
 from datalayer.schema.reader import Reader, Unexpected
 from datalayer.schema.tokens import Token, canonical, fold, quote, quote_text, tokenize, unquote
@@ -139,13 +147,7 @@ class Expressions(ABC):
             return Value(f"({adapt(left, 'text')} || {adapt(right, 'text')})", "text")
         if word in ("->", "->>"):
             raise Unsupported(f"the operator {word}", "keep what a rule needs in a column of its own")
-        numbers = [adapt(value, "int") if value.kind == "bool" else value.sql for value in (left, right)]
-        for value in (left, right):
-            if value.kind not in ("int", "real", "number", "bool", "any", "null"):
-                raise Unsupported(f"a {value.kind} value in arithmetic", "use numbers")
-        kinds = {left.kind, right.kind}
-        kind: Kind = "real" if "real" in kinds else "number" if "number" in kinds else "int"
-        return Value(f"({numbers[0]} {word} {numbers[1]})", kind)
+        return _arithmetic(left, word, right)
 
     def _compare(self, left: Value, operator: str, right: Value) -> Value:
         if "json" in (left.kind, right.kind) and operator not in (
@@ -155,7 +157,9 @@ class Expressions(ABC):
             "IS NOT DISTINCT FROM",
         ):
             raise Unsupported("JSON values compared by order", "compare a column that holds the value itself")
-        first, second, _ = together(left, right)
+        first, second, kind = together(left, right)
+        if operator in ("<", "<=", ">", ">="):
+            first = ordered(Value(first, kind))
         return Value(f"({first} {operator} {second})", "bool")
 
     def _predicate(self, left: Value, word: str) -> Value:
@@ -177,9 +181,9 @@ class Expressions(ABC):
             high = self.binary(5)
             if (low.ignores_case or high.ignores_case) and not left.ignores_case:
                 raise Unsupported("COLLATE behind BETWEEN", "write it at the value that is compared")
-            first, low_sql, _ = together(left, low)
+            first, low_sql, kind = together(left, low)
             _, high_sql, _ = together(left, high)
-            return Value(f"({first} {no}BETWEEN {low_sql} AND {high_sql})", "bool")
+            return Value(f"({ordered(Value(first, kind))} {no}BETWEEN {low_sql} AND {high_sql})", "bool")
         if word in ("LIKE", "GLOB"):
             return self._matches(left, word, no)
         raise Unsupported(f"the operator {word}", "write the rule with =, IN, LIKE or GLOB")
@@ -220,7 +224,10 @@ class Expressions(ABC):
         escape = self.binary(7).sql if self.reader.accept("ESCAPE") else "''"
         # SQLite's LIKE makes no difference between upper and lower case of ASCII letters; lower() in "C"
         # does the same
-        return Value(f"(lower({left.sql}) {no}LIKE lower({pattern.sql}) ESCAPE {escape})", "bool")
+        return Value(
+            f'(lower({left.sql} COLLATE "C") {no}LIKE lower({pattern.sql} COLLATE "C") ESCAPE {escape})',
+            "bool",
+        )
 
     def _collate(self, left: Value) -> Value:
         name = self.reader.name().upper()
@@ -387,6 +394,22 @@ class Expressions(ABC):
         return Unsupported(
             f"{token.text or 'the end of the text'!r}", "keep to the portable subset of SQL", token.start
         )
+
+
+def _arithmetic(left: Value, word: str, right: Value) -> Value:
+    kinds = {left.kind, right.kind}
+    odd = kinds - {"int", "real", "number", "bool", "any", "null"}
+    if odd:
+        raise Unsupported(f"a {odd.pop()} value in arithmetic", "use numbers")
+    if word not in ("+", "-", "*", "/") and kinds & {"real", "number"}:
+        raise Unsupported(f"the operator {word} on numbers with fractions", "use integers")
+    if word in ("<<", ">>") and not (right.literal or "").isdigit():
+        raise Unsupported(f"{word} by a computed number", "write the number of bits as a literal")
+    first, second = (adapt(value, "int") if value.kind == "bool" else value.sql for value in (left, right))
+    if word in ("/", "%"):
+        second = f"NULLIF({second}, 0)"  # a division by zero is NULL on SQLite, an error on PostgreSQL
+    kind: Kind = "real" if "real" in kinds else "number" if "number" in kinds else "int"
+    return Value(f"({first} {word} {second})", kind)
 
 
 def _text(value: str) -> Value:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datalayer.schema.postgres_types import Kind, Unsupported
 from datalayer.schema.tokens import quote_text
 
-__all__ = ["Value", "adapt", "as_condition", "call", "first_kind", "together"]
+__all__ = ["Value", "adapt", "as_condition", "call", "first_kind", "ordered", "together"]
 
 _NUMERIC = ("int", "real", "number")
 
@@ -38,6 +38,11 @@ def as_condition(value: Value) -> str:
     if value.kind in _NUMERIC:
         return {"0": "FALSE", "1": "TRUE"}.get(value.literal or "", f"({value.sql} <> 0)")
     raise Unsupported(f"a {value.kind} value as a condition", "compare it with something")
+
+
+def ordered(value: Value) -> str:
+    """Write a value whose order matters: text by its bytes, also where no column says so."""
+    return f'({value.sql} COLLATE "C")' if value.kind == "text" else value.sql
 
 
 def adapt(value: Value, kind: Kind) -> str:
@@ -70,7 +75,8 @@ def together(left: Value, right: Value) -> tuple[str, str, Kind]:
     """Bring two values that are compared or mixed to one kind."""
     if left.ignores_case != right.ignores_case:
         left, right = (
-            v if v.ignores_case else Value(f"lower({adapt(v, 'text')})", "text") for v in (left, right)
+            v if v.ignores_case else Value(f'lower({adapt(v, "text")} COLLATE "C")', "text")
+            for v in (left, right)
         )
     if left.kind == right.kind or "any" in (left.kind, right.kind) or "null" in (left.kind, right.kind):
         return left.sql, right.sql, right.kind if left.kind in ("null", "any") else left.kind
@@ -131,8 +137,8 @@ _ANYTHING: tuple[Kind, ...] = ()
 _SIMPLE: Mapping[tuple[str, int], tuple[tuple[Kind, ...], str, Kind | None]] = {
     ("length", 1): (("text", "blob"), "length({0})", "int"),
     ("octet_length", 1): (("text", "blob"), "octet_length({0})", "int"),
-    ("lower", 1): (_TEXTS, "lower({0})", "text"),
-    ("upper", 1): (_TEXTS, "upper({0})", "text"),
+    ("lower", 1): (_TEXTS, 'lower({0} COLLATE "C")', "text"),
+    ("upper", 1): (_TEXTS, 'upper({0} COLLATE "C")', "text"),
     ("trim", 1): (_TEXTS, "btrim({0})", "text"),
     ("ltrim", 1): (_TEXTS, "ltrim({0})", "text"),
     ("rtrim", 1): (_TEXTS, "rtrim({0})", "text"),
@@ -144,7 +150,7 @@ _SIMPLE: Mapping[tuple[str, int], tuple[tuple[Kind, ...], str, Kind | None]] = {
     ("unicode", 1): (_TEXTS, "NULLIF(ascii({0}), 0)", "int"),
     ("abs", 1): (_NUMBERS, "abs({0})", None),
     ("sign", 1): (_NUMBERS, "sign({0})::int", "int"),
-    ("hex", 1): (("blob",), "upper(encode({0}, 'hex'))", "text"),
+    ("hex", 1): (("blob",), "COALESCE(upper(encode({0}, 'hex')), '')", "text"),
     ("unixepoch", 0): (_ANYTHING, "extract(epoch FROM clock_timestamp())::bigint", "int"),
     ("count", 1): (_ANYTHING, "count({0})", "int"),
     ("count", 0): (_ANYTHING, "count(*)", "int"),
@@ -152,7 +158,7 @@ _SIMPLE: Mapping[tuple[str, int], tuple[tuple[Kind, ...], str, Kind | None]] = {
     ("total", 1): (_NUMBERS, "COALESCE(sum({0}), 0)::double precision", "real"),
     ("json_array_length", 1): (
         ("json",),
-        "CASE WHEN jsonb_typeof({0}) = 'array' THEN jsonb_array_length({0}) ELSE 0 END",
+        "CASE WHEN {0} IS NULL THEN NULL WHEN jsonb_typeof({0}) = 'array' THEN jsonb_array_length({0}) ELSE 0 END",
         "int",
     ),
     ("json_type", 1): (
@@ -190,11 +196,12 @@ def _extreme(word: str, many: str) -> Callable[[Sequence[Value]], Value]:
 
     def translate(values: Sequence[Value]) -> Value:
         if len(values) == 1:
-            return Value(f"{word}({values[0].sql})", values[0].kind)
+            return Value(f"{word}({ordered(values[0])})", values[0].kind)
         kind = first_kind(values)
         texts = [adapt(value, kind) for value in values]
         nulls = " OR ".join(f"{text} IS NULL" for text in texts)
-        return Value(f"CASE WHEN {nulls} THEN NULL ELSE {many}({', '.join(texts)}) END", kind)
+        first = ordered(Value(texts[0], kind))
+        return Value(f"CASE WHEN {nulls} THEN NULL ELSE {many}({', '.join((first, *texts[1:]))}) END", kind)
 
     return translate
 
@@ -246,7 +253,10 @@ def _typeof(values: Sequence[Value]) -> Value:
 def _json_valid(values: Sequence[Value]) -> Value:
     if len(values) != 1 or values[0].kind not in ("text", "json"):
         raise Unsupported("json_valid() of this", "use it on a text column, with one argument")
-    return Value("TRUE" if values[0].kind == "json" else f"({values[0].sql} IS JSON)", "bool")
+    sql = values[0].sql
+    return Value(
+        f"NULLIF({sql} IS NOT NULL, FALSE)" if values[0].kind == "json" else f"({sql} IS JSON)", "bool"
+    )
 
 
 def _randomblob(values: Sequence[Value]) -> Value:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datalayer.schema.postgres_expression import Expressions, Query, Source
-from datalayer.schema.postgres_functions import Value, adapt, as_condition
+from datalayer.schema.postgres_functions import Value, adapt, as_condition, ordered
 from datalayer.schema.postgres_types import Kind, Unsupported
 from datalayer.schema.tokens import KEYWORDS, fold, quote
 
@@ -171,6 +171,6 @@ class Translator(Expressions):
             value = self.binary(1)
             down = self.reader.accept_one("ASC", "DESC") == "DESC"
             nulls = self.reader.take().upper if self.reader.accept("NULLS") else "LAST" if down else "FIRST"
-            terms.append(f"{value.sql}{' DESC' if down else ''} NULLS {nulls}")
+            terms.append(f"{ordered(value)}{' DESC' if down else ''} NULLS {nulls}")
             if not self.reader.accept(","):
                 return ", ".join(terms)

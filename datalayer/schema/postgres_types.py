@@ -99,7 +99,9 @@ def _kinds_by_check(table: Table) -> Iterator[tuple[str, tuple[Kind, Check]]]:
         tokens = plain(tokenize(check.expression))
         for column in table.columns:
             name, declared = fold(column.name), _affinity(column.type)
-            if declared == "text" and tokens == ("json_valid", "(", name, ")"):
+            valid = ("json_valid", "(", name, ")")
+            # json_valid(NULL) was 0 before SQLite 3.42, so a nullable column has to say that NULL is fine
+            if declared == "text" and tokens in (valid, (name, "is", "null", "or", *valid)):
                 yield name, ("json", check)
             elif declared == "text" and tokens == (name, "glob", UTC_PATTERN):
                 yield name, ("time", check)
