@@ -47,7 +47,15 @@ class Address:
             location, _, query = rest.partition("?")
             return cls._sqlite(unquote(location.removeprefix("/")), dict(parse_qsl(query)))
         if scheme in _POSTGRES_SCHEMES:
-            return cls(engine="postgresql", display=without_password(text), secret_url=text)
+            try:
+                shown = without_password(text)
+            except ValueError:
+                # the message, and the address itself, may hold the password
+                raise DataLayerError(
+                    f"cannot read the address that begins with {scheme}://",
+                    hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters as %XX",
+                ) from None
+            return cls(engine="postgresql", display=shown, secret_url=text)
         raise DataLayerError(
             f"unknown kind of database: {scheme}://",
             why="datalayer opens SQLite files and PostgreSQL servers",

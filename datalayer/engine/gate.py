@@ -141,7 +141,10 @@ class FileGate:
     def close(self) -> None:
         """Close the gate's file; the file itself stays, as others may wait at it."""
         fd, self._fd = self._fd, None
-        if fd is not None and fd >= 0:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.retire()
+        elif fd is not None and fd >= 0:
             os.close(fd)
 
     def _open(self) -> int:
@@ -161,7 +164,7 @@ class _Waiter:
     back, or to be taken by the next thread of this process.
     """
 
-    __slots__ = ("_asked", "_fd", "_granted", "_state", "_wanted", "is_idle")
+    __slots__ = ("_asked", "_fd", "_granted", "_retired", "_state", "_wanted", "is_idle")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -169,6 +172,7 @@ class _Waiter:
         self._asked = threading.Semaphore(0)
         self._granted = threading.Event()
         self._wanted = False
+        self._retired = False
         self.is_idle = True
         threading.Thread(target=self._run, name="datalayer-gate", daemon=True).start()
 
@@ -196,16 +200,26 @@ class _Waiter:
             self._wanted = False
             return True
 
+    def retire(self) -> None:
+        """End the thread and close the file, once it does not wait for the lock any more.
+
+        Closing it at once would let the thread lock whatever file gets the number next.
+        """
+        with self._state:
+            self._retired = True
+        self._asked.release()
+
     def _run(self) -> None:
         lock: Callable[[int], None] = _lock
         while True:
             self._asked.acquire()
-            try:
+            if not self._retired:
                 lock(self._fd)
-            except OSError:  # the gate was closed under us: nobody waits any more
-                return
             with self._state:
                 self.is_idle = True
+                if self._retired:
+                    os.close(self._fd)  # which gives the lock back too
+                    return
                 if self._wanted:
                     self._wanted = False
                     self._granted.set()

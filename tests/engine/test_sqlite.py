@@ -26,7 +26,14 @@ def test_every_setting_is_in_force_on_the_connections_of_all_threads(tmp_path: P
     found: dict[str, object] = {}
 
     def look() -> None:
-        for name in ("journal_mode", "foreign_keys", "synchronous", "cell_size_check", "temp_store", "cache_size"):
+        for name in (
+            "journal_mode",
+            "foreign_keys",
+            "synchronous",
+            "cell_size_check",
+            "temp_store",
+            "cache_size",
+        ):
             found[name] = pragma(engine, name)
 
     thread = threading.Thread(target=look)
@@ -99,7 +106,7 @@ def test_two_databases_in_memory_are_strangers() -> None:
 def open_files(path: Path) -> int:
     """Count this process's descriptors of a database."""
     folder = Path("/proc/self/fd")
-    return sum(1 for link in folder.iterdir() if link.is_symlink() and str(path) == os.readlink(link))
+    return sum(1 for link in folder.iterdir() if link.is_symlink() and path == link.readlink())
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux lists them")
@@ -126,7 +133,7 @@ def test_a_closed_engine_says_so(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnavailable, match="folder .*nowhere does not exist"):
+    with pytest.raises(DatabaseUnavailable, match=r"folder .*nowhere does not exist"):
         open_engine(tmp_path / "nowhere" / "app.db")
     assert not (tmp_path / "nowhere").exists()
 
@@ -251,5 +258,8 @@ def test_a_forked_child_gets_connections_of_its_own(
         assert engine.fetch_one("SELECT 41 + 1") == (42,)
 
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0, 0]
-    assert engine.fetch_all("SELECT who, COUNT(*) FROM item GROUP BY who ORDER BY who") == [("child", 100), ("parent", 25)]
+    assert engine.fetch_all("SELECT who, COUNT(*) FROM item GROUP BY who ORDER BY who") == [
+        ("child", 100),
+        ("parent", 25),
+    ]
     engine.close()
