@@ -1,7 +1,8 @@
 """Eight processes write one SQLite file at once: datalayer's queue against SQLite's own waiting.
 
 Each transaction reads a balance, changes it and adds a line to a journal. By hand: WAL, BEGIN IMMEDIATE and
-a busy timeout of five seconds. The two take turns, several times.
+a busy timeout of five seconds. They take turns, several times. One process with the file to itself shows what
+a file with one write lock can give at most.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import multiprocessing
 import random
 import sqlite3
 import statistics
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import peewee
 
-from benchmarks.harness import Report, Row, Settings, Table, Target, take_turns
+from benchmarks.harness import Report, Row, Settings, Table, Target, median_ratio, take_turns
 from datalayer.engine.connection import Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseBusy
@@ -48,7 +51,23 @@ class Journal(Model):
     amount = peewee.IntegerField()
 
 
-def write_with_datalayer(path: Path) -> Callable[[int], bool]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How long a writer is busy with other things, inside its transactions and between them."""
+
+    title: str
+    inside_s: float
+    between_s: float
+    target: Target
+
+
+LOADS = (
+    Load("nothing but transactions", 0, 0, Target("ratio", 2, at_least=True)),
+    Load("1 ms of work inside each, 1 ms between them", 0.001, 0.001, Target("ratio", 1, at_least=True)),
+)
+
+
+def write_with_datalayer(path: Path, load: Load) -> Callable[[int], bool]:
     engine = open_engine(path, Options(busy_timeout_s=TIMEOUT_S))
     accounts, journal = Repository(engine, Account), Repository(engine, Journal)
 
@@ -56,6 +75,7 @@ def write_with_datalayer(path: Path) -> Callable[[int], bool]:
         try:
             with engine.transaction():
                 account = accounts.get(key)
+                _pause(load.inside_s)
                 accounts.update(key, balance=account.balance + 1)
                 journal.add(account_id=key, amount=1)
         except DatabaseBusy:
@@ -65,7 +85,7 @@ def write_with_datalayer(path: Path) -> Callable[[int], bool]:
     return transfer
 
 
-def write_by_hand(path: Path) -> Callable[[int], bool]:
+def write_by_hand(path: Path, load: Load) -> Callable[[int], bool]:
     conn = sqlite3.connect(path, timeout=TIMEOUT_S, isolation_level=None)
     conn.execute("PRAGMA synchronous = NORMAL")
 
@@ -75,6 +95,7 @@ def write_by_hand(path: Path) -> Callable[[int], bool]:
         except sqlite3.OperationalError:
             return False
         (balance,) = conn.execute("SELECT balance FROM account WHERE id = ?", (key,)).fetchone()
+        _pause(load.inside_s)
         conn.execute("UPDATE account SET balance = ? WHERE id = ?", (balance + 1, key))
         conn.execute("INSERT INTO journal (account_id, amount) VALUES (?, 1)", (key,))
         conn.execute("COMMIT")
@@ -83,49 +104,52 @@ def write_by_hand(path: Path) -> Callable[[int], bool]:
     return transfer
 
 
-WRITERS = {"by hand": write_by_hand, "datalayer": write_with_datalayer}
+BY_HAND, ALONE, OURS = "by hand", "by hand, one process", "datalayer"
+WRITERS = {
+    BY_HAND: (write_by_hand, PROCESSES),
+    ALONE: (write_by_hand, 1),
+    OURS: (write_with_datalayer, PROCESSES),
+}
 
 
 def run(settings: Settings) -> Report:
     """Let both kinds of writers work on files of their own, in turns."""
+    return Report("writers", [_measure(settings, load) for load in LOADS])
+
+
+def _measure(settings: Settings, load: Load) -> Table:
     seconds = max(0.2, SECONDS * settings.scale)
-    runs = iter(range(1000))
+    rounds = settings.rounds(ROUNDS)
 
     def measure(name: str) -> Mapping[str, float]:
-        return _write(settings.folder / f"{next(runs)}.db", name, PROCESSES, seconds)
+        return _write(settings.folder, name, load, seconds)
 
-    rounds = settings.rounds(ROUNDS)
     found = take_turns({name: name for name in WRITERS}, rounds, measure)
-    ratios = [
-        ours["commits/s"] / by_hand["commits/s"]
-        for ours, by_hand in zip(found["datalayer"], found["by hand"], strict=True)
-    ]
-    columns = ["by hand", "datalayer", "ratio"]
-    rows = [
-        Row(name, {who: statistics.median(one[name] for one in found[who]) for who in WRITERS}, target)
-        for name, target in (
-            ("failed", Target("datalayer", 0)),
-            ("slowest/fastest process", Target("datalayer", 1 / 3, at_least=True)),
-            ("longest wait, ms", None),
-        )
-    ]
-    commits = {who: statistics.median(one["commits/s"] for one in found[who]) for who in WRITERS}
-    first = Row(
-        "commits/s", {**commits, "ratio": statistics.median(ratios)}, Target("ratio", 2, at_least=True)
-    )
-    title = f"SQLite file, {PROCESSES} processes writing for {seconds:g} s, {rounds} times in turns"
-    return Report("writers", [Table(title, columns, [first, *rows])])
+    ratio = median_ratio(found[OURS], found[BY_HAND], "commits/s")
+    rows: list[Row] = []
+    for name, target in (
+        ("commits/s", load.target),
+        ("failed", Target(OURS, 0)),
+        ("slowest/fastest process", Target(OURS, 1 / 3, at_least=True)),
+        ("longest transaction, ms", None),
+    ):
+        cells = {who: statistics.median(one[name] for one in found[who]) for who in WRITERS}
+        rows.append(Row(name, {**cells, "ratio": ratio} if name == "commits/s" else cells, target))
+    title = f"SQLite file, {PROCESSES} processes for {seconds:g} s, {rounds} times in turns: {load.title}"
+    return Table(title, [*WRITERS, "ratio"], rows)
 
 
-def _write(path: Path, name: str, processes: int, seconds: float) -> dict[str, float]:
+def _write(folder: Path, name: str, load: Load, seconds: float) -> dict[str, float]:
+    path = Path(tempfile.mkdtemp(dir=folder)) / "bank.db"
     with closing(sqlite3.connect(path)) as conn:
         conn.executescript(SCHEMA)
         conn.executemany("INSERT INTO account VALUES (?, 0)", ((key,) for key in range(1, ACCOUNTS + 1)))
         conn.commit()
+    processes = WRITERS[name][1]
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(processes), context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(path, name, seconds, number, start, answers))
+        context.Process(target=_work, args=(path, name, load, seconds, number, start, answers))
         for number in range(processes)
     ]
     for worker in workers:
@@ -139,12 +163,12 @@ def _write(path: Path, name: str, processes: int, seconds: float) -> dict[str, f
         "commits/s": sum(commits) / seconds,
         "failed": float(sum(one[1] for one in found)),
         "slowest/fastest process": min(commits) / max(commits),
-        "longest wait, ms": max(one[2] for one in found) * 1e3,
+        "longest transaction, ms": max(one[2] for one in found) * 1e3,
     }
 
 
-def _work(path: Path, name: str, seconds: float, number: int, start: Any, answers: Any) -> None:
-    transfer = WRITERS[name](path)
+def _work(path: Path, name: str, load: Load, seconds: float, number: int, start: Any, answers: Any) -> None:
+    transfer = WRITERS[name][0](path, load)
     dice = random.Random(number)
     commits = failed = 0
     longest = 0.0
@@ -156,7 +180,13 @@ def _work(path: Path, name: str, seconds: float, number: int, start: Any, answer
         longest = max(longest, now - before)
         commits += is_done
         failed += not is_done
+        _pause(load.between_s)
     answers.put((commits, failed, longest))
+
+
+def _pause(seconds: float) -> None:
+    if seconds:
+        sleep(seconds)
 
 
 def _check(path: Path, commits: int) -> None:
