@@ -94,9 +94,10 @@ class Statements:
         text = self._next_dues.get(kinds)
         if text is None:
             typed = "job.task_type = level.task_type AND " if kinds else ""
+            queued = self._queued(kinds)
             text = self._next_dues[kinds] = self._sql(
                 f"{self._levels(kinds)} SELECT MIN(("
-                f"SELECT MIN(job.run_at) FROM {self._table} AS job"
+                f"SELECT MIN(job.run_at) FROM {queued}"
                 f" WHERE job.status = 'queued' AND {typed}job.priority = level.priority"
                 ")) FROM level WHERE level.priority IS NOT NULL"
             )
@@ -104,7 +105,7 @@ class Statements:
 
     def _levels(self, kinds: int) -> str:
         """Give the CTE `level`: the priorities of queued jobs, highest first, for each type apart."""
-        highest = f"SELECT MAX(job.priority) FROM {self._table} AS job WHERE job.status = 'queued'"
+        highest = f"SELECT MAX(job.priority) FROM {self._queued(kinds)} WHERE job.status = 'queued'"
         if not kinds:
             return (
                 "WITH RECURSIVE level (priority) AS ("
@@ -122,13 +123,17 @@ class Statements:
             " FROM level WHERE level.priority IS NOT NULL)"
         )
 
+    def _queued(self, kinds: int) -> str:
+        index = "background_jobs_claim_type" if kinds else "background_jobs_claim"
+        return self._dialect.by_index(self._table, "job", index)
+
     def _picked(self, kinds: int) -> str:
         typed = "AND job.task_type = level.task_type " if kinds else ""
         due = (
             f"job.status = 'queued' {typed}AND job.priority = level.priority AND job.run_at <= ?"
             " AND job.attempt < job.max_attempts"
         )
-        source = self._dialect.first_of_each("level", self._table, "job", due, "job.run_at, job.id")
+        source = self._dialect.first_of_each("level", "job", self._queued(kinds), due, "job.run_at, job.id")
         # levels come highest first and each in order: taking no more than needed locks no more than needed
         order = "" if kinds <= 1 and self._dialect.picks_in_order else f" ORDER BY {_ORDER}"
         return f"SELECT job.id FROM {source}{order} LIMIT ?"
