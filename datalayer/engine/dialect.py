@@ -49,8 +49,13 @@ class Dialect:
         return text.replace("%", "%%").replace("?", self.placeholder)
 
     def quote(self, name: str) -> str:
-        """Give an identifier in quotes, whatever is in it."""
-        return '"' + name.replace('"', '""') + '"'
+        """Give an identifier in quotes, whatever is in it.
+
+        Backticks on SQLite: there a name in double quotes that is no column is silently a string, so a missing
+        column would answer with its own name (sqlite.org/quirks.html, section 8).
+        """
+        mark = "`" if self.name == "sqlite" else '"'
+        return mark + name.replace(mark, mark * 2) + mark
 
     def each_text(self, name: str = "value") -> str:
         """Give a query for the texts of a JSON array, which is its one parameter (`?`), under this name."""
