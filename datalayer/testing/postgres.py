@@ -224,7 +224,7 @@ class PostgresServer:
         if not binaries.is_reachable:
             binaries = binaries.copy_to(folder)
         password = secrets.token_hex(8)
-        with open(folder / "password", "w", encoding="ascii", opener=_open_private) as output:
+        with open(folder / "password", "w", encoding="utf-8", opener=_open_private) as output:
             output.write(password)
         os.mkfifo(folder / "alive", 0o600)
         if user:
