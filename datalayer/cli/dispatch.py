@@ -12,6 +12,7 @@ from datalayer.cli.failure import Secrets, UsageError, as_known, describe_trace,
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.main import COMMANDS, root_help
 from datalayer.cli.output import Result, Terminal
+from datalayer.engine.address import Address
 from datalayer.errors import DatabaseBusy, DataLayerError
 
 __all__ = ["command_of", "run"]
@@ -98,6 +99,11 @@ class _Call:
             }
         )
 
+    @property
+    def known_address(self) -> Address | None:
+        """The database's address, unless finding it is what failed."""
+        return None if self.invocation is None else vars(self.invocation).get("address")
+
     def fail(self, error: DataLayerError) -> int:
         """Show an error and give its exit code."""
         what, why, hint = (
@@ -113,13 +119,11 @@ class _Call:
     def _error_document(
         self, error: DataLayerError, what: str | None, why: str | None, hint: str | None
     ) -> dict[str, Any]:
-        database = ""
-        if self.invocation is not None and "address" in vars(self.invocation):
-            database = self.invocation.address.display
+        address = self.known_address
         return {
             "ok": False,
             "command": self.name,
-            "database": database,
+            "database": "" if address is None else address.display,
             "findings": [],
             "next": hint,
             "error": {"code": error.code, "what": what, "why": why, "hint": hint},
@@ -150,7 +154,8 @@ def _group_help(group: str) -> str:
 
 def _reason(call: _Call, error: DataLayerError) -> str | None:
     """Give an error's reason; of a locked database, who holds the lock, where that can be known."""
-    path = call.invocation.address.path if call.invocation is not None else None
+    address = call.known_address
+    path = None if address is None else address.path
     if not isinstance(error, DatabaseBusy) or path is None:
         return error.why
     from datalayer.engine.holders import find_holders

@@ -92,8 +92,8 @@ class Terminal:
         for block in blocks:
             if isinstance(block, str):
                 print(readable(block))
-            elif self._draws():
-                _draw(block, is_coloured=self.is_coloured)
+            elif self.is_coloured:
+                _draw(block)
             else:
                 print("\n".join(_plain_table(block)))
         sys.stdout.flush()
@@ -115,9 +115,6 @@ class Terminal:
         sys.stderr.write(f"{readable(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-    def _draws(self) -> bool:
-        return sys.stdout.isatty() or self.is_coloured
 
 
 def readable(text: str, *, in_cell: bool = False) -> str:
@@ -189,7 +186,7 @@ def _plain_table(table: Table) -> list[str]:
     return [*title, line(table.columns), *map(line, rows)]
 
 
-def _draw(table: Table, *, is_coloured: bool) -> None:
+def _draw(table: Table) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -200,6 +197,4 @@ def _draw(table: Table, *, is_coloured: bool) -> None:
         drawn.add_column(Text(name), justify="right" if name in table.right else "left")
     for row in _cells(table):
         drawn.add_row(*map(Text, row))
-    Console(force_terminal=True if is_coloured else None, no_color=not is_coloured, highlight=False).print(
-        drawn
-    )
+    Console(force_terminal=True, highlight=False).print(drawn)
