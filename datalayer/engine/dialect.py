@@ -84,12 +84,12 @@ class Dialect:
     def first_of_each(self, outer: str, alias: str, table: str, condition: str, order: str) -> str:
         """Give a FROM clause: each row of `outer` with the first rows of a table that meet a condition.
 
-        `table` is as `by_index` gives it under this alias; its key is `id`. How many rows is the parameter
-        (`?`) behind those of the condition. They are locked; rows that others have locked are skipped.
+        `table` is as `by_index` gives it under this alias; its key is `id`. `order` is what follows ORDER BY,
+        with the LIMIT. The rows are locked; those that others have locked are skipped.
         """
-        query = f"FROM {table} WHERE {condition} ORDER BY {order} LIMIT ?"
+        query = f"FROM {table} WHERE {condition} ORDER BY {order}"
         if self.name == "sqlite":
-            name = table.partition(" ")[0]
+            name = table.partition(" AS ")[0]
             return f"{outer} CROSS JOIN {name} AS {alias} ON {alias}.id IN (SELECT {alias}.id {query})"
         return f"{outer} CROSS JOIN LATERAL (SELECT * {query}{self.row_lock_skip}) AS {alias}"
 

@@ -224,9 +224,9 @@ class Queue(Repository[Job]):
         now = self.engine.clock()
         stamp = encode_utc(now)
         kinds = tuple(dict.fromkeys(task_types))
-        sql = self._texts.claim(len(kinds))
+        sql = self._texts.claim(len(kinds), count)
         expires = encode_utc(now + timedelta(seconds=lease_s))
-        params = (*kinds, stamp, count, count, worker or worker_name(), expires, stamp)
+        params = (*kinds, stamp, worker or worker_name(), expires, stamp)
         try:
             rows = self.engine.write_all(sql, params)
         except DataLayerError as exc:

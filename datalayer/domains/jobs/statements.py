@@ -40,6 +40,7 @@ ADDED = (
 
 _FINAL = ", ".join(f"'{status}'" for status in FINAL)
 _LEASED = ", ".join(f"'{status}'" for status in LEASED)
+_MOST_TEXTS = 200
 _ORDER = "job.priority DESC, job.run_at, job.id"
 _RELEASED = "lease_owner = NULL, lease_expires_at = NULL"
 _NO_RESPONSE = "response = NULL, output_file_path = NULL, chars_received = 0"
@@ -54,7 +55,7 @@ class Statements:
         self._dialect = dialect
         self._table = shape.table
         self._columns = shape.columns
-        self._claims: dict[int, str] = {}
+        self._claims: dict[tuple[int, int], str] = {}
         self._next_dues: dict[int, str] = {}
         self._compose_adding()
         self._compose_rescue()
@@ -71,15 +72,18 @@ class Statements:
 
     # -- claiming ----------------------------------------------------------------------------------
 
-    def claim(self, kinds: int) -> str:
-        """Give the claim among so many task types (0: all).
+    def claim(self, kinds: int, count: int) -> str:
+        """Give the claim of up to `count` jobs among so many task types (0: all).
 
-        Parameters: the types as `level` takes them, those of `first_of_each`, the limit, owner, expiry, now.
+        Parameters: the types, now, owner, expiry, now. The count stands in the text: were it a parameter,
+        PostgreSQL would plan each claim anew, which takes longer than the claim.
         """
-        text = self._claims.get(kinds)
+        text = self._claims.get((kinds, count))
         if text is None:
-            picked = self._picked(kinds)
-            text = self._claims[kinds] = self._sql(
+            if len(self._claims) >= _MOST_TEXTS:
+                self._claims.clear()
+            picked = self._picked(kinds, int(count))
+            text = self._claims[kinds, count] = self._sql(
                 f"{self._levels(kinds)}"
                 f", picked (id) AS ({picked})"
                 f" UPDATE {self._table} SET status = 'acknowledged_by_worker', attempt = attempt + 1,"
@@ -127,16 +131,17 @@ class Statements:
         index = "background_jobs_claim_type" if kinds else "background_jobs_claim"
         return self._dialect.by_index(self._table, "job", index)
 
-    def _picked(self, kinds: int) -> str:
+    def _picked(self, kinds: int, count: int) -> str:
         typed = "AND job.task_type = level.task_type " if kinds else ""
         due = (
             f"job.status = 'queued' {typed}AND job.priority = level.priority AND job.run_at <= ?"
             " AND job.attempt < job.max_attempts"
         )
-        source = self._dialect.first_of_each("level", "job", self._queued(kinds), due, "job.run_at, job.id")
+        first = f"job.run_at, job.id LIMIT {count}"
+        source = self._dialect.first_of_each("level", "job", self._queued(kinds), due, first)
         # levels come highest first and each in order: taking no more than needed locks no more than needed
         order = "" if kinds <= 1 and self._dialect.picks_in_order else f" ORDER BY {_ORDER}"
-        return f"SELECT job.id FROM {source}{order} LIMIT ?"
+        return f"SELECT job.id FROM {source}{order} LIMIT {count}"
 
     # -- the rest ----------------------------------------------------------------------------------
 
