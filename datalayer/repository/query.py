@@ -71,6 +71,9 @@ def _render(engine: Engine, shape: Shape[Any], expression: Any) -> tuple[str, li
             f"a condition cannot be {expression!r}", hint="write Model.field == value, or field=value"
         )
     context: Any = engine.peewee.get_sql_context()
-    context.alias_manager[shape.model._meta.table] = shape.table_name
-    text, params = context.sql(expression).query()
+    # as Peewee renders an UPDATE's WHERE: queries inside stand in parentheses, with aliases of their own
+    with context.scope_values(subquery=True):
+        context.alias_manager[shape.model._meta.table] = shape.table_name
+        with context.scope_normal():
+            text, params = context.sql(expression).query()
     return text, list(params)

@@ -38,7 +38,10 @@ _PLAIN_OUT: tuple[type[peewee.Field[Any]], ...] = (
 
 
 def _is_plain(field: peewee.Field[Any], kinds: tuple[type[peewee.Field[Any]], ...], method: str) -> bool:
-    """Say whether a field is of one of the kinds, or of a subclass that left the conversion as it was."""
+    """Say whether a field converts nothing, or makes sure of a type that the driver gives anyway."""
+    base = cast("Any", peewee.Field)
+    if getattr(type(field), method) is getattr(base, method) and type(field).adapt is base.adapt:
+        return True
     for kind in kinds:
         if isinstance(field, kind):
             same_method = getattr(type(field), method) is getattr(kind, method)
@@ -82,7 +85,6 @@ class Shape(Generic[M]):
             (name, field.python_value)
             for name, field in self.fields.items()
             if not _is_plain(field, _PLAIN_OUT, "python_value")
-            and type(field).python_value is not _FIELD_PYTHON_VALUE
         ]
         self._defaults = list(meta.defaults.items())
         self.build, self.build_many = self._make_builders()
