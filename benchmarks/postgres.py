@@ -15,8 +15,7 @@ from psycopg.types.json import Json
 from benchmarks.harness import Report, Row, Settings, Table, Target, median_ratio, timed
 from benchmarks.peers import datalayer as ours
 from benchmarks.peers import make_rows, raw
-from datalayer.engine.opening import open_engine
-from datalayer.repository.base import Repository
+from datalayer import Repository, connect
 
 __all__ = ["run"]
 
@@ -97,8 +96,8 @@ class Repositories:
     """datalayer: the same verbs as on SQLite, COPY for many rows."""
 
     def __init__(self, url: str, table: str) -> None:
-        self.engine = open_engine(url)
-        self.rows: Repository[Any] = Repository(self.engine, {"item": ours.Item, "event": ours.Event}[table])
+        self.store = connect(url)
+        self.rows: Repository[Any] = self.store.repository({"item": ours.Item, "event": ours.Event}[table])
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> list[Any]:
         with self.rows.transaction():
@@ -120,7 +119,7 @@ class Repositories:
         return self.rows.find()
 
     def close(self) -> None:
-        self.engine.close()
+        self.store.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,7 @@ from typing import Any
 import peewee
 
 from benchmarks.harness import Report, Row, Settings, Table, Target, median_ratio, take_turns
-from datalayer.engine.connection import Options
-from datalayer.engine.opening import open_engine
-from datalayer.errors import DatabaseBusy
-from datalayer.repository.base import Repository
-from datalayer.repository.mixins import Model
+from datalayer import DatabaseBusy, Model, connect
 
 __all__ = ["run"]
 
@@ -68,12 +64,12 @@ LOADS = (
 
 
 def write_with_datalayer(path: Path, load: Load) -> Callable[[int], bool]:
-    engine = open_engine(path, Options(busy_timeout_s=TIMEOUT_S))
-    accounts, journal = Repository(engine, Account), Repository(engine, Journal)
+    store = connect(path, busy_timeout_s=TIMEOUT_S)
+    accounts, journal = store.repository(Account), store.repository(Journal)
 
     def transfer(key: int) -> bool:
         try:
-            with engine.transaction():
+            with store.transaction():
                 account = accounts.get(key)
                 _pause(load.inside_s)
                 accounts.update(key, balance=account.balance + 1)

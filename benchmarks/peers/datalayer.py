@@ -9,10 +9,7 @@ from typing import Any
 import peewee
 
 from benchmarks.peers import TABLES
-from datalayer.engine.opening import open_engine
-from datalayer.repository.base import Repository
-from datalayer.repository.fields import JSONField, UtcField
-from datalayer.repository.mixins import Model
+from datalayer import JSONField, Model, Repository, UtcField, connect
 
 __all__ = ["Contestant", "Event", "Item"]
 
@@ -34,16 +31,12 @@ class Event(Model):
 
 class Contestant:
     def __init__(self, path: Path) -> None:
-        self.engine = open_engine(path)
+        self.store = connect(path)
         for statement in TABLES.values():
-            self.engine.execute(statement)
-        self.repositories: dict[str, Repository[Any]] = {
-            "item": Repository(self.engine, Item),
-            "event": Repository(self.engine, Event),
-        }
+            self.store.engine.execute(statement)
 
     def use(self, table: str) -> None:
-        self.rows = self.repositories[table]
+        self.rows: Repository[Any] = self.store.repository({"item": Item, "event": Event}[table])
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> list[Any]:
         with self.rows.transaction():
@@ -89,4 +82,4 @@ class Contestant:
         self.rows.delete_where(self.rows.model.id > 0)
 
     def close(self) -> None:
-        self.engine.close()
+        self.store.close()
