@@ -71,7 +71,8 @@ class Jobs(Leases):
             raise InvalidTransition(
                 f"job {key!r} is {current}, not {expected}", current=current, wanted=to, hint="read it again"
             )
-        notify(self.engine, CHANNEL if to == "queued" else DONE_CHANNEL)
+        if to == "queued" or to in FINAL:
+            notify(self.engine, CHANNEL if to == "queued" else DONE_CHANNEL)
         return self.get(key)
 
     def cancel(self, key: str, message: str | None = None) -> None:

@@ -40,6 +40,8 @@ ADDED = (
 
 _FINAL = ", ".join(f"'{status}'" for status in FINAL)
 _LEASED = ", ".join(f"'{status}'" for status in LEASED)
+# a job that raw SQL queued with no attempt left would make every claim fail
+_CLAIMABLE = "job.attempt < job.max_attempts"
 _MOST_TEXTS = 200
 _ORDER = "job.priority DESC, job.run_at, job.id"
 _RELEASED = "lease_owner = NULL, lease_expires_at = NULL"
@@ -103,7 +105,7 @@ class Statements:
                 f"{self._levels(kinds)} SELECT MIN(("
                 f"SELECT MIN(job.run_at) FROM {queued}"
                 f" WHERE job.status = 'queued' AND {typed}job.priority = level.priority"
-                ")) FROM level WHERE level.priority IS NOT NULL"
+                f" AND {_CLAIMABLE})) FROM level WHERE level.priority IS NOT NULL"
             )
         return text
 
@@ -135,7 +137,7 @@ class Statements:
         typed = "AND job.task_type = level.task_type " if kinds else ""
         due = (
             f"job.status = 'queued' {typed}AND job.priority = level.priority AND job.run_at <= ?"
-            " AND job.attempt < job.max_attempts"
+            f" AND {_CLAIMABLE}"
         )
         first = f"job.run_at, job.id LIMIT {count}"
         source = self._dialect.first_of_each("level", "job", self._queued(kinds), due, first)

@@ -29,6 +29,7 @@ _log = logging.getLogger("datalayer.jobs")
 # how long a worker may sleep before it looks at stop(), and at the queue whatever woke it or did not
 _SLICE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
+_SHORTEST_PAUSE_S = 0.01
 
 
 class JobContext:
@@ -136,7 +137,7 @@ class Worker:
                 if job is not None:
                     self._do(job)
                     count += 1
-                elif not self._is_due():
+                elif not self._is_due() or self._stopping.wait(_SHORTEST_PAUSE_S):
                     break
         return count
 
@@ -160,7 +161,7 @@ class Worker:
         if due is not None:
             until_due = (due - self.jobs.engine.clock()).total_seconds()
             # it is due, but others have it locked at this instant
-            left_s = min(left_s, max(until_due, 0.01))
+            left_s = min(left_s, max(until_due, _SHORTEST_PAUSE_S))
         deadline = time.monotonic() + left_s
         while left_s > 0 and not self._stopping.is_set() and not listener.wait(min(left_s, _SLICE_S)):
             left_s = deadline - time.monotonic()
@@ -190,7 +191,7 @@ class Worker:
             self.jobs.start(job)
             result = self.handlers[job.task_type](context)
             if job.is_leased:
-                self.jobs.complete(job, result)
+                self._complete(job, result)
         except Exception as exc:
             self._fail(context, exc)
         except BaseException:
@@ -198,6 +199,19 @@ class Worker:
             raise
         finally:
             self._current = None
+
+    def _complete(self, job: Job, result: Any) -> None:
+        """Record what is done, also where others write a lot: it must not be done again for that."""
+        pause_s = _SHORTEST_PAUSE_S
+        while True:
+            try:
+                self.jobs.complete(job, result)
+                return
+            except DatabaseBusy:
+                if pause_s > _LONGEST_PAUSE_S:
+                    raise
+                self._stopping.wait(pause_s)
+                pause_s *= 4
 
     def _fail(self, context: JobContext, error: Exception | str, *, retry: bool | float = True) -> None:
         job = context.job
