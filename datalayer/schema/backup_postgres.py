@@ -40,7 +40,7 @@ def choose(engine: Engine) -> tuple[Literal["pg_dump", "archive"], Writer]:
 
 
 def _programs(server_major: int) -> Path | None:
-    """Find the first folder in PATH whose pg_dump is at least as new as the server; pg_restore must be there too."""
+    """Find the first folder in PATH whose pg_dump is at least as new as the server, and pg_restore beside it."""
     for folder in os.get_exec_path():
         program = shutil.which("pg_dump", path=folder)
         if program is None or shutil.which("pg_restore", path=folder) is None:
@@ -57,7 +57,7 @@ def _server_major(engine: Engine) -> int:
     return int(row[0]) // 10_000 if row else 0
 
 
-# -- pg_dump -----------------------------------------------------------------------------------------------
+# -- pg_dump -----------------------------------------------------------------------------------
 # ---------------
 
 

@@ -228,7 +228,7 @@ def _column(table: Table, column: PgColumn) -> str:
     if source.collation and source.collation.upper() != "BINARY" and column.kind == "text":
         raise Unsupported(
             f"COLLATE {source.collation} on the column {column.name}",
-            "leave COLLATE out there and write it in an index, CREATE UNIQUE INDEX ... (column COLLATE NOCASE);"
+            "leave COLLATE out here and write CREATE UNIQUE INDEX ... (column COLLATE NOCASE);"
             " compare lower(column) in queries",
             _find(table.sql, "COLLATE"),
         )

@@ -16,8 +16,9 @@ from datalayer.schema.postgres_functions import (
     Value,
     adapt,
     as_condition,
+    beside,
     call,
-    first_kind,
+    common_kind,
     ordered,
     together,
 )
@@ -181,8 +182,7 @@ class Expressions(ABC):
             high = self.binary(5)
             if (low.ignores_case or high.ignores_case) and not left.ignores_case:
                 raise Unsupported("COLLATE behind BETWEEN", "write it at the value that is compared")
-            first, low_sql, kind = together(left, low)
-            _, high_sql, _ = together(left, high)
+            first, (low_sql, high_sql), kind = beside(left, (low, high))
             return Value(f"({ordered(Value(first, kind))} {no}BETWEEN {low_sql} AND {high_sql})", "bool")
         if word in ("LIKE", "GLOB"):
             return self._matches(left, word, no)
@@ -210,8 +210,8 @@ class Expressions(ABC):
             together(left, Value("", query.kinds[0]))
             return Value(f"({left.sql} {no}IN ({query.sql}))", "bool")
         values = self.values()
-        pairs = [together(left, value) for value in values]
-        return Value(f"({pairs[0][0]} {no}IN ({', '.join(second for _, second, _ in pairs)}))", "bool")
+        first, others, _ = beside(left, values)
+        return Value(f"({first} {no}IN ({', '.join(others)}))", "bool")
 
     def _matches(self, left: Value, word: str, no: str) -> Value:
         pattern = self.binary(5)
@@ -249,9 +249,7 @@ class Expressions(ABC):
         if word == "NOT":
             return Value(f"(NOT {as_condition(self.binary(3))})", "bool")
         if word in ("-", "+", "~"):
-            value = self.binary(_UNARY)
-            literal = f"-{value.literal}" if word == "-" and value.literal is not None else None
-            return value if word == "+" else Value(f"({word} {value.sql})", value.kind, literal)
+            return _signed(word, self.binary(_UNARY))
         if word == "(":
             return self._parenthesis()
         if token.kind == "string":
@@ -311,7 +309,9 @@ class Expressions(ABC):
             results.append(self.binary(1))
         last = self.binary(1) if self.reader.accept("ELSE") else Value("NULL", "null")
         self.reader.expect("END")
-        kind = first_kind((*results, last))
+        kind = common_kind((*results, last))
+        if kind == "null":
+            return last
         whens = " ".join(f"WHEN {when} THEN {adapt(then, kind)}" for when, then in zip(conditions, results))
         return Value(f"(CASE {whens} ELSE {adapt(last, kind)} END)", kind)
 
@@ -396,6 +396,16 @@ class Expressions(ABC):
         )
 
 
+def _signed(word: str, value: Value) -> Value:
+    if word == "+" or value.kind == "null":
+        return value  # a plus changes nothing, not even the type
+    if value.kind not in ("int", "real", "number", "bool", "null") or (word == "~" and value.kind == "real"):
+        raise Unsupported(f"{word} before a {value.kind} value", "use numbers")
+    literal = f"-{value.literal}" if word == "-" and value.literal is not None else None
+    kind: Kind = "int" if value.kind == "bool" else value.kind
+    return Value(f"({word} {adapt(value, kind)})", kind, literal)
+
+
 def _arithmetic(left: Value, word: str, right: Value) -> Value:
     kinds = {left.kind, right.kind}
     odd = kinds - {"int", "real", "number", "bool", "any", "null"}
@@ -405,6 +415,8 @@ def _arithmetic(left: Value, word: str, right: Value) -> Value:
         raise Unsupported(f"the operator {word} on numbers with fractions", "use integers")
     if word in ("<<", ">>") and not (right.literal or "").isdigit():
         raise Unsupported(f"{word} by a computed number", "write the number of bits as a literal")
+    if "null" in kinds:
+        return Value("NULL", "null")
     first, second = (adapt(value, "int") if value.kind == "bool" else value.sql for value in (left, right))
     if word in ("/", "%"):
         second = f"NULLIF({second}, 0)"  # a division by zero is NULL on SQLite, an error on PostgreSQL

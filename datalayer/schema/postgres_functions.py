@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datalayer.schema.postgres_types import Kind, Unsupported
 from datalayer.schema.tokens import quote_text
 
-__all__ = ["Value", "adapt", "as_condition", "call", "first_kind", "ordered", "together"]
+__all__ = ["Value", "adapt", "as_condition", "beside", "call", "common_kind", "ordered", "together"]
 
 _NUMERIC = ("int", "real", "number")
 
@@ -100,12 +100,29 @@ def together(left: Value, right: Value) -> tuple[str, str, Kind]:
     raise Unsupported(f"a {left.kind} value beside a {right.kind} value", "use values of one type")
 
 
-def first_kind(values: Sequence[Value]) -> Kind:
-    """Give the kind that values stand together as.
+def beside(left: Value, others: Sequence[Value]) -> tuple[str, list[str], Kind]:
+    """Bring a value and several that it is compared with to one kind."""
+    pairs = [together(left, other) for other in others]
+    kind = common_kind((left, *others))
+    if "bool" in {value.kind for value in (left, *others)} and kind in ("bool", *_NUMERIC):
+        return adapt(left, kind), [adapt(other, kind) for other in others], kind
+    return pairs[0][0], [second for _, second, _ in pairs], pairs[0][2]
 
-    That of the first which is not a literal, else of the first.
-    """
+
+def _folded(value: Value) -> Value:
+    if value.ignores_case:
+        return value
+    return Value(f"""lower({adapt(value, "text")} COLLATE "C")""", "text")
+
+
+def common_kind(values: Sequence[Value]) -> Kind:
+    """Give the kind that values stand together as: literals follow the others, 0 and 1 follow booleans."""
     known = [value for value in values if value.kind != "null"]
+    kinds = {value.kind for value in known}
+    if "bool" in kinds and all(value.literal in ("0", "1") for value in known if value.kind != "bool"):
+        return "bool"
+    if kinds and kinds <= {"bool", *_NUMERIC}:
+        return "real" if "real" in kinds else "number" if "number" in kinds else "int"
     for value in known:
         if value.literal is None:
             return value.kind
@@ -127,7 +144,9 @@ def call(name: str, values: Sequence[Value]) -> Value:
                 )
         return Value(template.format(*texts), kind or values[0].kind)
     if name in _SPECIAL:
-        return _SPECIAL[name](values)
+        value = _SPECIAL[name](values)
+        # an untyped NULL, which PostgreSQL would else take for text
+        return Value("NULL", "null") if value.kind == "null" else value
     raise Unsupported(f"the function {name}() with {len(values)} arguments", "write the rule without it")
 
 
@@ -158,7 +177,8 @@ _SIMPLE: Mapping[tuple[str, int], tuple[tuple[Kind, ...], str, Kind | None]] = {
     ("total", 1): (_NUMBERS, "COALESCE(sum({0}), 0)::double precision", "real"),
     ("json_array_length", 1): (
         ("json",),
-        "CASE WHEN {0} IS NULL THEN NULL WHEN jsonb_typeof({0}) = 'array' THEN jsonb_array_length({0}) ELSE 0 END",
+        "CASE WHEN {0} IS NULL THEN NULL"
+        " WHEN jsonb_typeof({0}) = 'array' THEN jsonb_array_length({0}) ELSE 0 END",
         "int",
     ),
     ("json_type", 1): (
@@ -182,7 +202,7 @@ def _json(value: Value) -> str:
 
 
 def _coalesce(values: Sequence[Value]) -> Value:
-    kind = first_kind(values)
+    kind = common_kind(values)
     return Value(f"COALESCE({', '.join(adapt(value, kind) for value in values)})", kind)
 
 
@@ -197,7 +217,7 @@ def _extreme(word: str, many: str) -> Callable[[Sequence[Value]], Value]:
     def translate(values: Sequence[Value]) -> Value:
         if len(values) == 1:
             return Value(f"{word}({ordered(values[0])})", values[0].kind)
-        kind = first_kind(values)
+        kind = common_kind(values)
         texts = [adapt(value, kind) for value in values]
         nulls = " OR ".join(f"{text} IS NULL" for text in texts)
         first = ordered(Value(texts[0], kind))
