@@ -101,11 +101,13 @@ class SqlQueue:
         marks = ", ".join("?" * len(added))
         self.insert_sql = f"INSERT INTO {self.table} ({', '.join(added)}) VALUES ({marks})"
         lock = " FOR UPDATE SKIP LOCKED" if self.is_postgres else ""
+        # without statistics SQLite takes the index on status alone, and sorts the whole queue for each claim
+        index = "" if self.is_postgres else f" INDEXED BY {self.table}_claim"
         touched = "" if lean else ", updated_at = ?"
         self.claim_sql = (
             f"UPDATE {self.table} SET status = '{'running' if lean else 'acknowledged_by_worker'}',"
             f" attempt = attempt + 1, lease_owner = ?, lease_expires_at = ?{touched}"
-            f" WHERE id = (SELECT id FROM {self.table} WHERE status = 'queued' AND run_at <= ?"
+            f" WHERE id = (SELECT id FROM {self.table}{index} WHERE status = 'queued' AND run_at <= ?"
             f" ORDER BY priority DESC, run_at, id LIMIT 1{lock}) RETURNING id, attempt, prompt"
         )
         self.complete_sql = (
