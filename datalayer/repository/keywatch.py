@@ -59,6 +59,7 @@ class Watch:
         self._limit = limit
         self._deadline = monotonic() + timeout_s
         self._pending: deque[Change] = deque()
+        self._refuse_in_transaction()
         self._listener = Listener(table.engine, table.sql.channel)
         # for a loop that was left by `break`
         self._finalizer = weakref.finalize(self, self._listener.close)
@@ -109,11 +110,8 @@ class Watch:
 
     def _read(self) -> dict[str, tuple[Any, Any]]:
         """Give (updated_at, value as stored) of each key that is there."""
+        self._refuse_in_transaction()
         engine, sql = self._table.engine, self._table.sql
-        if engine.in_transaction:
-            raise DataLayerError(
-                "a transaction is open, in which changes of others cannot be seen", hint="watch outside of it"
-            )
         now = encode_utc(engine.clock())
         if self._key is not None:
             rows = engine.fetch_all(sql.get_live, (*self._place, self._key, now))
@@ -127,3 +125,9 @@ class Watch:
                 hint="watch fewer, or raise limit",
             )
         return {key: (updated_at, value) for key, value, updated_at, _ in rows}
+
+    def _refuse_in_transaction(self) -> None:
+        if self._table.engine.in_transaction:
+            raise DataLayerError(
+                "a transaction is open, in which changes of others cannot be seen", hint="watch outside of it"
+            )
