@@ -9,6 +9,7 @@ correctness: SQLite's own lock still decides, so programs that know no gate may 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,28 @@ from typing import Protocol
 
 __all__ = ["FileGate", "Gate", "ThreadGate"]
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+    from time import sleep
+
+    def _try_lock(fd: int) -> bool:
+        try:
+            os.lseek(fd, 0, os.SEEK_SET)
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _lock(fd: int) -> None:
+        # LK_LOCK itself only retries once a second
+        while not _try_lock(fd):
+            sleep(0.001)
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
     import fcntl
 
     def _try_lock(fd: int) -> bool:
@@ -32,27 +54,6 @@ try:
 
     def _unlock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)
-
-except ImportError:  # Windows
-    import msvcrt
-    from time import sleep
-
-    def _try_lock(fd: int) -> bool:
-        try:
-            os.lseek(fd, 0, os.SEEK_SET)
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-
-    def _lock(fd: int) -> None:
-        # LK_LOCK itself only retries once a second
-        while not _try_lock(fd):
-            sleep(0.001)
-
-    def _unlock(fd: int) -> None:
-        os.lseek(fd, 0, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
 
 
 class Gate(Protocol):

@@ -32,19 +32,7 @@ ERRORS = {
     "InvalidTransition": "DataLayerError",
 }
 STORE_METHODS = ["backup", "check", "close", "migrate", "on_commit", "repository", "transaction"]
-STORE_REPOSITORIES = [
-    "accounts",
-    "activity",
-    "builder",
-    "cache",
-    "drafts",
-    "jobs",
-    "kv",
-    "providers",
-    "sandboxes",
-    "sessions",
-    "workspaces",
-]
+STORE_REPOSITORIES = ["cache", "jobs", "kv", "sessions"]
 REPOSITORY_METHODS = [
     "add",
     "add_many",
