@@ -12,6 +12,8 @@ from typing import Any
 
 __all__ = ["same_json", "write_json"]
 
+# json.dumps() with options makes an encoder for each call, which costs as much as a small document
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 # a text in quotes, which stays as it is, or a number with an exponent, or negative zero
 _ODD_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9.]+e\+[0-9]+|-0\.0\b')
 
@@ -26,7 +28,7 @@ def write_json(value: Any) -> str:
     Raises:
         TypeError, ValueError, RecursionError: JSON cannot hold it (NaN, a type that JSON lacks, a cycle).
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(value)
     if "e+" in text or "-0.0" in text:
         return _ODD_NUMBER.sub(_write_out, text)
     return text

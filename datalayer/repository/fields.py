@@ -48,7 +48,8 @@ def encode_utc(value: Any) -> str:
         )
     if value.utcoffset() != _ZERO:
         value = value.astimezone(UTC)
-    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    # the text ends in +00:00; taking the zone off first would make another datetime
+    return value.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def decode_utc(value: str | datetime) -> datetime:
