@@ -83,6 +83,7 @@ class PostgresEngine(Engine):
                 hint="write postgresql://USER:PASSWORD@HOST:PORT/NAME",
             ) from None
         settings = {"search_path": compose.Identifier(options.schema_name).as_string(None), "TimeZone": "UTC"}
+        settings["lock_timeout"] = f"{int(options.busy_timeout_s * 1000)}ms"
         if self.read_only:
             settings["default_transaction_read_only"] = "on"
         own = " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())

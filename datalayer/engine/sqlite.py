@@ -131,8 +131,7 @@ class SqliteEngine(Engine):
             try:
                 return self.execute(sql, params)
             finally:
-                state.gated = False
-                self._gate.leave()
+                self._leave_gate(state)
         self._refuse_if_ended(state)
         try:
             return self.run(state, sql, params)
@@ -156,8 +155,7 @@ class SqliteEngine(Engine):
         try:
             return self.execute(sql, params).fetchall()
         finally:
-            state.gated = False
-            self._gate.leave()
+            self._leave_gate(state)
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by one prepared statement; gives their number."""
@@ -219,12 +217,15 @@ class SqliteEngine(Engine):
                 state.conn.execute(statement)
             self._warn_of_long_read(monotonic() - state.since if state.since else 0.0)
         if state.gated:
-            state.gated = False
-            self._gate.leave()
-            self._commits += 1
-            if self._commits % 256 == 0:
-                self.tend_wal()
+            self._leave_gate(state)
         state.since = 0.0
+
+    def _leave_gate(self, state: State) -> None:
+        state.gated = False
+        self._gate.leave()
+        self._commits += 1
+        if self._commits % 256 == 0:
+            self.tend_wal()
 
     def _warn_of_long_read(self, seconds: float) -> None:
         if seconds > self.options.long_read_s:

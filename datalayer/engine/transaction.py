@@ -24,7 +24,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from datalayer.errors import DatabaseBusy, DatabaseUnavailable, DataLayerError, TransactionDied
+from datalayer.errors import DatabaseBusy, DataLayerError, TransactionDied
 
 if TYPE_CHECKING:
     from datalayer.engine.connection import Engine
@@ -34,6 +34,8 @@ __all__ = ["Frame", "State", "Transaction", "run_transaction"]
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("datalayer.transaction")
+_ATTEMPTS = 10
+_PATIENCE_S = 30.0
 
 
 class Frame:
@@ -90,13 +92,12 @@ def _first_line(error: BaseException) -> str:
 class Transaction:
     """A block of work, as `engine.transaction()` gives it: `with` it, or decorate a function with it."""
 
-    __slots__ = ("_engine", "_isolation", "_read", "_state")
+    __slots__ = ("_engine", "_isolation", "_read")
 
     def __init__(self, engine: Engine, *, read: bool = False, isolation: str | None = None) -> None:
         self._engine = engine
         self._read = read
         self._isolation = isolation
-        self._state: State | None = None
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Make each call of the function a block of its own."""
@@ -110,7 +111,7 @@ class Transaction:
 
     def __enter__(self) -> Transaction:
         engine = self._engine
-        state = self._state = engine.begin_scope()
+        state = engine.begin_scope()
         try:
             if state.frames:
                 self._open_savepoint(state)
@@ -124,9 +125,7 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        state = self._state
-        assert state is not None
-        self._state = None
+        state = self._engine.state()
         callbacks: list[Callable[[], object]] = []
         try:
             if len(state.frames) > 1:
@@ -140,9 +139,9 @@ class Transaction:
 
     def _open_transaction(self, state: State) -> None:
         engine = self._engine
-        if not self._read:
-            engine.enter_gate(state)
         try:
+            if not self._read:
+                engine.enter_gate(state)
             for statement in engine.dialect.begin(read=self._read, isolation=self._isolation):
                 engine.execute_raw(state, statement)
         except BaseException:
@@ -265,13 +264,14 @@ def run_transaction(
     if engine.in_transaction:
         with Transaction(engine):
             return function(*args, **kwargs)
-    deadline = monotonic() + 30.0
-    for attempt in range(1, 11):
+    deadline = monotonic() + _PATIENCE_S
+    attempt = 1
+    while True:
         try:
             with Transaction(engine):
                 return function(*args, **kwargs)
         except DatabaseBusy:
-            if attempt == 10 or monotonic() >= deadline:
+            if attempt == _ATTEMPTS or monotonic() >= deadline:
                 raise
-            sleep(random.uniform(0.5, 1.0) * min(0.002 * 2**attempt, 0.5))
-    raise DatabaseUnavailable("unreachable")  # pragma: no cover
+        sleep(random.uniform(0.5, 1.0) * min(0.002 * 2**attempt, 0.5))
+        attempt += 1

@@ -86,6 +86,7 @@ class Shape(Generic[M]):
             for name, field in self.fields.items()
             if not _is_plain(field, _PLAIN_OUT, "python_value")
         ]
+        self._references = [(field.name, field.rel_field.name) for field in meta.refs]
         self._defaults = list(meta.defaults.items())
         self.build, self.build_many = self._make_builders()
         _guard_relations(model)
@@ -106,10 +107,14 @@ class Shape(Generic[M]):
         return found
 
     def normalise(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the values under their fields' names; unknown names are refused."""
-        if values.keys() <= self.fields.keys():
-            return dict(values)
-        return {self.field(name).name: value for name, value in values.items()}
+        """Give the values under their fields' names, related rows as their keys; unknown names are refused."""
+        known = values.keys() <= self.fields.keys()
+        data = dict(values) if known else {self.field(name).name: value for name, value in values.items()}
+        for name, key_name in self._references:
+            related = data.get(name)
+            if isinstance(related, peewee.Model):
+                data[name] = related.__data__[key_name]
+        return data
 
     def conversions(self, names: Sequence[str]) -> list[tuple[int, Convert]]:
         """Give place and function for those of these fields that the driver does not take as they are."""

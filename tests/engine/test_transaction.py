@@ -99,6 +99,19 @@ def test_a_decorated_function_is_a_block_of_its_own_each_time(table: Engine) -> 
     assert names(table) == ["a", "b"]
 
 
+def test_one_block_object_serves_many_times_also_inside_itself(table: Engine) -> None:
+    block = table.transaction()
+    with block:
+        add(table, "a")
+        with pytest.raises(KeyError), block:
+            add(table, "b")
+            raise KeyError
+    with block:
+        add(table, "c")
+
+    assert names(table) == ["a", "c"]
+
+
 def test_a_read_block_sees_one_moment(database: str) -> None:
     reader, writer = open_engine(database), open_engine(database)
     count = "SELECT COUNT(*) FROM key_value_store"
@@ -334,6 +347,22 @@ def test_waiting_for_the_write_lock_ends_with_busy(tmp_path: object) -> None:
     with engine.transaction():
         pass
     engine.close()
+
+
+def test_waiting_for_a_row_lock_ends_with_busy(postgres_database: str) -> None:
+    engine = open_engine(postgres_database, Options(busy_timeout_s=0.1))
+    other = open_engine(postgres_database)
+    engine.execute("CREATE TABLE counter (n int)")
+    engine.write("INSERT INTO counter VALUES (0)")
+
+    with other.transaction():
+        other.write("UPDATE counter SET n = 1")
+        with pytest.raises(DatabaseBusy):
+            engine.write("UPDATE counter SET n = 2")
+    engine.write("UPDATE counter SET n = 3")
+    assert engine.fetch_one("SELECT n FROM counter") == (3,)
+    engine.close()
+    other.close()
 
 
 def test_a_lost_connection_ends_the_block_and_the_next_one_gets_a_new_connection(

@@ -92,6 +92,15 @@ def test_a_related_row_that_was_set_is_there(books: Repository[Book]) -> None:
     assert [found.title for found in books.find(author=author)][-1] == "anonymous"
 
 
+def test_a_related_row_stands_for_its_key_where_values_are_given(books: Repository[Book]) -> None:
+    author = books.sibling(Author).get(2)
+    added = books.add(title="new", author=author)
+    books.update(added.id, author=books.sibling(Author).get(1))
+
+    assert added.author_id == 2
+    assert books.get(added.id).author_id == 1
+
+
 def test_an_unknown_relation_is_refused(books: Repository[Book]) -> None:
     with pytest.raises(DataLayerError, match="no relation 'publisher'"):
         books.preload([], "publisher")
