@@ -1,17 +1,28 @@
-"""What the demo works on: the files of a folder, and what its jobs compute of them. Knows no database."""
+"""What the demo works on: the files of a folder, and what its jobs compute of them.
+
+Worker processes import this, and nothing else of the command.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Survey", "analyse_file", "index_project", "survey"]
+if TYPE_CHECKING:
+    from datalayer.domains.jobs import JobContext
+
+__all__ = ["ANALYSE", "HANDLERS", "INDEX", "Survey", "analyse_file", "handlers", "index_project", "survey"]
+
+ANALYSE = "demo.analyse_file"
+INDEX = "demo.index_project"
+HANDLERS = "datalayer.cli.demo_project:handlers"
 
 IGNORED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", ".tox", ".venv", "__pycache__", "build", "dist", "node_modules", "venv"}
@@ -96,3 +107,17 @@ def index_project(folder: Path, names: list[str]) -> dict[str, dict[str, list[in
             for word in sorted(set(_WORD.findall(line))):
                 index.setdefault(word, {}).setdefault(name, []).append(number)
     return dict(sorted(index.items()))
+
+
+def _analyse(context: JobContext) -> dict[str, Any]:
+    job = context.job
+    return analyse_file(Path(job.project_directory or ".", job.prompt))
+
+
+def _index(context: JobContext) -> dict[str, dict[str, list[int]]]:
+    job = context.job
+    return index_project(Path(job.project_directory or "."), json.loads(job.prompt))
+
+
+# what the worker processes do, by type of job
+handlers = {ANALYSE: _analyse, INDEX: _index}

@@ -76,33 +76,33 @@ def is_told(answer: Answer, code: int, error: str) -> bool:
     return True
 
 
-def test_missing_folder(run_process: Run, tmp_path: Path) -> None:
+def test_missing_folder(run: Run, run_process: Run, tmp_path: Path) -> None:
     path = tmp_path / "missing" / "app.db"
 
-    for words in (["migrate"], ["kv", "list"], ["migrate", "--plan"]):
-        answer = run_process(*words, "--database", path)
+    for start, words in ((run_process, ["migrate"]), (run, ["kv", "list"]), (run, ["migrate", "--plan"])):
+        answer = start(*words, "--database", path)
         assert is_told(answer, 3, "DL-E302")
         assert f"the folder {path.parent} does not exist" in answer.err
 
     assert not path.parent.exists()
 
 
-def test_missing_file_is_not_made_by_looking(run_process: Run, tmp_path: Path) -> None:
+def test_missing_file_is_not_made_by_looking(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "app.db"
 
     for words in (["kv", "list"], ["check-db"], ["stats"], ["backup"], ["kv", "set", "a", "1"]):
-        assert is_told(run_process(*words, "--database", path), 3, "DL-E302")
+        assert is_told(run(*words, "--database", path), 3, "DL-E302")
 
     assert list(tmp_path.glob("app*")) == []
 
 
-def test_file_that_is_no_database(run_process: Run, tmp_path: Path) -> None:
+def test_file_that_is_no_database(run: Run, run_process: Run, tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader, this is no database. " * 100)
     before = path.read_bytes()
 
-    for words in (["kv", "list"], ["check-db"], ["migrate"], ["backup"]):
-        answer = run_process(*words, "--database", path)
+    for start, command in ((run_process, "check-db"), (run, "stats"), (run, "migrate"), (run, "backup")):
+        answer = start(command, "--database", path)
         assert is_told(answer, 4, "DL-E303")
         assert str(path) in answer.err
 
