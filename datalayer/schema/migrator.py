@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -179,6 +180,16 @@ def _refuse(
     )
 
 
+@contextmanager
+def _without_references(engine: Engine) -> Generator[None]:
+    """Let rows come before the tables that they refer to; the setting is ignored inside a transaction."""
+    engine.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        engine.execute("PRAGMA foreign_keys = ON")
+
+
 class _Sqlite:
     """Creates the schema in a SQLite database."""
 
@@ -209,7 +220,7 @@ class _Sqlite:
         """Create everything unless another process has done so meanwhile; waits for the write lock."""
         while True:
             try:
-                with self.engine.transaction():
+                with _without_references(self.engine), self.engine.transaction():
                     return self._create_when_fresh()
             except DatabaseBusy:
                 if monotonic() >= deadline:
@@ -219,14 +230,19 @@ class _Sqlite:
     def _create_when_fresh(self) -> bool:
         if not self.is_fresh_or_current():
             return False
-        # rows of the script may come before those they refer to; COMMIT still checks
-        self.engine.write("PRAGMA defer_foreign_keys = ON")
         for statement in self.statements:
             self.engine.write(statement.text).close()
         history.record(self.engine, self.target.names)
         made = read(self.engine.connection())
         if made.fingerprint() != self.target.schema.fingerprint():
             raise _refuse(self.engine, self.target, differences(self.target.schema, made), ())
+        broken = self.engine.fetch_one("PRAGMA foreign_key_check")
+        if broken is not None:
+            raise MigrationRefused(
+                f"a row of {self.target.source} breaks a reference; nothing was changed",
+                why=f"row {broken[1]} of {broken[0]} refers to a row of {broken[2]} that is not there",
+                hint="correct the row in the script",
+            )
         return True
 
 

@@ -7,8 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from datalayer.engine.connection import Engine
-from datalayer.errors import ConstraintViolation, DataLayerError
+from datalayer.errors import CheckViolation, ConstraintViolation, DataLayerError
 
 __all__ = ["Outcome", "Pair", "plain"]
 
@@ -39,6 +41,18 @@ class Pair:
         assert first == second, sql
         return first
 
+    def run_refused(self, sql: str) -> str | None:
+        """Execute a statement that both refuse, and give the rule that SQLite names."""
+        first, second = outcome(self.sqlite, sql), outcome(self.postgres, sql)
+        assert (first.error, second.error) == ("CheckViolation", "CheckViolation"), (sql, first, second)
+        return first.rule
+
+    def postgres_rule(self, sql: str) -> str | None:
+        """Execute a statement that PostgreSQL refuses, and give the constraint that it names."""
+        with pytest.raises(ConstraintViolation) as caught, self.postgres.transaction():
+            self.postgres.execute(sql)
+        return caught.value.constraint
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Give the rows that both answer; a statement that fails fails the test."""
         found = self.run(sql)
@@ -52,7 +66,8 @@ def outcome(engine: Engine, sql: str) -> Outcome:
             cursor = engine.execute(sql)
             rows = cursor.fetchall() if cursor.description else []
     except DataLayerError as exc:
-        rule = exc.constraint if isinstance(exc, ConstraintViolation) else None
+        # SQLite names neither keys nor references
+        rule = exc.constraint if isinstance(exc, CheckViolation) else None
         return Outcome(error=type(exc).__name__, rule=rule)
     return Outcome(tuple(tuple(plain(value) for value in row) for row in rows))
 

@@ -276,7 +276,7 @@ claims = st.deferred(
 )
 
 
-@__import__("hypothesis").settings(max_examples=3000,deadline=None)
+@__import__("hypothesis").settings(max_examples=3000, deadline=None)
 @given(st.one_of(numbers, texts, claims))
 def test_any_expression_is_refused_or_gives_the_same_on_both_engines(
     memory_table: sqlite3.Connection, server_table: psycopg.Connection[Any], expression: str

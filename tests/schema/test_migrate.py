@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datalayer.engine.connection import Engine, Options
+from datalayer.engine.opening import open_engine
+from datalayer.errors import DatabaseBusy, DatabaseUnavailable, MigrationRefused
+from datalayer.schema import catalog, history
+from datalayer.schema.history import Folder, applied_names, consolidated_sql, package_files
+from datalayer.schema.migrator import migrate, target_of
+from datalayer.schema.snapshot import Schema, read, read_text
+
+TABLES = [table.name for table in read_text(consolidated_sql()).tables]
+ROOT = Path(__file__).parents[2]
+
+
+def tables_of(engine: Engine) -> set[str]:
+    if engine.dialect.name == "sqlite":
+        return {table.name for table in live(engine).tables}
+    return set(catalog.read(engine).tables)
+
+
+def live(engine: Engine) -> Schema:
+    return read(engine.connection())
+
+
+def test_a_fresh_database_gets_the_whole_schema_with_every_migration_recorded(engine: Engine) -> None:
+    result = migrate(engine)
+
+    assert result.applied == applied_names(engine) == tuple(file.name for file in package_files())
+    assert {f"table {name}" for name in TABLES} <= set(result.created)
+    assert tables_of(engine) == set(TABLES)
+    assert not result.nothing_to_do
+    assert result.seconds > 0
+
+
+def test_a_current_database_is_left_alone(engine: Engine) -> None:
+    migrate(engine)
+
+    again = migrate(engine)
+
+    assert again.nothing_to_do
+    assert (again.applied, again.created, again.steps) == ((), (), ())
+    assert len(applied_names(engine)) == len(package_files())
+
+
+def test_a_plan_tells_the_steps_and_changes_nothing(engine: Engine) -> None:
+    result = migrate(engine, plan=True)
+
+    assert not result.nothing_to_do
+    assert {step.kind for step in result.steps} >= {"table", "index", "trigger"}
+    assert tables_of(engine) == set()
+
+
+def test_a_current_database_needs_no_right_to_write(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "app.db")
+    migrate(engine)
+    engine.close()
+    reader = open_engine(tmp_path / "app.db", Options(read_only=True))
+
+    assert migrate(reader).nothing_to_do
+    reader.close()
+
+
+def test_tables_of_the_app_beside_ours_make_no_difference(engine: Engine) -> None:
+    migrate(engine)
+    engine.write("CREATE TABLE own (id INTEGER PRIMARY KEY)")
+
+    assert migrate(engine).nothing_to_do
+
+
+def test_an_older_table_of_our_name_is_named_instead_of_silently_kept(engine: Engine) -> None:
+    engine.write("CREATE TABLE sessions (id TEXT PRIMARY KEY, title TEXT)")
+    engine.write("INSERT INTO sessions VALUES ('kept', 'x')")
+
+    with pytest.raises(MigrationRefused) as caught:
+        migrate(engine)
+
+    assert "table sessions is changed" in (caught.value.why or "")
+    assert "column name, project_directory" in (caught.value.why or "")
+    assert tables_of(engine) == {"sessions"}
+    assert engine.fetch_all("SELECT id FROM sessions") == [("kept",)]
+
+
+def test_a_half_made_database_is_refused_with_what_is_missing(engine: Engine) -> None:
+    migrate(engine)
+    engine.write("DROP TABLE included_files")
+    engine.write("DROP INDEX sessions_name")
+
+    with pytest.raises(MigrationRefused) as caught:
+        migrate(engine)
+
+    assert "table included_files is missing" in (caught.value.why or "")
+    assert "index sessions_name of sessions is missing" in (caught.value.why or "")
+
+
+def test_a_missing_record_of_a_migration_is_noticed(engine: Engine) -> None:
+    migrate(engine)
+    engine.write("DELETE FROM migrations")
+
+    with pytest.raises(MigrationRefused, match="not recorded as applied: 0001_foundation"):
+        migrate(engine)
+
+
+def test_a_database_of_another_program_is_told_from_an_old_one_of_ours(engine: Engine) -> None:
+    engine.write("CREATE TABLE posts (id INTEGER PRIMARY KEY)")
+
+    with pytest.raises(MigrationRefused, match="belongs to another program"):
+        migrate(engine)
+
+
+def test_another_tools_table_of_migrations_is_no_record_of_ours(engine: Engine) -> None:
+    engine.write("CREATE TABLE migrations (id INTEGER PRIMARY KEY, migration TEXT, batch INTEGER)")
+
+    assert applied_names(engine) == ()
+    with pytest.raises(MigrationRefused, match="table migrations is changed"):
+        migrate(engine)
+
+
+def test_a_migration_inside_a_transaction_is_refused(engine: Engine) -> None:
+    with engine.transaction(), pytest.raises(MigrationRefused, match="inside a transaction"):
+        migrate(engine)
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "0001_people.sql").write_text(
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT) -- no end"
+    )
+    (folder / "0002_rows.sql").write_text("INSERT INTO people (name) VALUES ('a; b'), ('%s');")
+    (folder / "0010_more.sql").write_text("ALTER TABLE people ADD COLUMN age INTEGER;")
+    (folder / "README.md").write_text("not a migration")
+    yield folder
+
+
+def test_an_apps_folder_is_applied_in_order_and_recorded(engine: Engine, app_folder: Path) -> None:
+    result = migrate(engine, folder=app_folder)
+
+    assert result.applied == ("0001_people", "0002_rows", "0010_more") == applied_names(engine)
+    assert engine.fetch_all("SELECT name, age FROM people ORDER BY id") == [("a; b", None), ("%s", None)]
+    assert migrate(engine, folder=app_folder).nothing_to_do
+
+
+def test_a_later_file_makes_the_database_pending(engine: Engine, app_folder: Path) -> None:
+    migrate(engine, folder=app_folder)
+    (app_folder / "0011_index.sql").write_text("CREATE INDEX people_name ON people (name);")
+
+    with pytest.raises(MigrationRefused, match=r"people_name.*\n?.*0011_index"):
+        migrate(engine, folder=app_folder)
+
+
+def test_the_consolidated_file_of_a_folder_wins(tmp_path: Path, app_folder: Path) -> None:
+    (app_folder / "consolidated_migrations.sql").write_text("CREATE TABLE people (whole INTEGER);")
+    engine = open_engine(tmp_path / "app.db")
+
+    migrate(engine, folder=app_folder)
+
+    assert [column.name for column in live(engine).tables[0].columns] == ["whole"]
+    assert applied_names(engine) == ("0001_people", "0002_rows", "0010_more")
+    engine.close()
+
+
+def test_python_files_need_a_consolidated_file_beside_them(app_folder: Path) -> None:
+    (app_folder / "0012_code.py").write_text("")
+
+    with pytest.raises(MigrationRefused, match=r"0012_code\.py"):
+        target_of(folder=app_folder)
+
+
+@pytest.mark.parametrize("name", ["missing", "latin1.sql"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "latin1.sql").write_bytes(b"-- caf\xe9")
+
+    with pytest.raises(MigrationRefused, match=name):
+        target_of(schema_file=tmp_path / name)
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MigrationRefused, match="cannot read the migrations folder"):
+        Folder(tmp_path / "nowhere").files()
+
+
+def test_a_schema_file_brings_its_rows_and_the_numbers_of_its_header(tmp_path: Path) -> None:
+    file = tmp_path / "app.sql"
+    file.write_text(
+        "\ufeffPRAGMA foreign_keys = OFF;\nBEGIN;\nPRAGMA user_version = 42;\nPRAGMA application_id = 77;\n"
+        "CREATE TABLE child (p INTEGER REFERENCES parent);\nINSERT INTO child VALUES (1);\n"
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY);\nINSERT INTO parent VALUES (1);\nCOMMIT;\n",
+        encoding="utf-8",
+    )
+    engine = open_engine(tmp_path / "app.db")
+
+    result = migrate(engine, schema_file=file)
+
+    assert result.created == ("table child", "table parent")
+    assert (live(engine).user_version, live(engine).application_id) == (42, 77)
+    assert engine.fetch_all("SELECT p FROM child") == [(1,)]
+    assert migrate(engine, schema_file=file).nothing_to_do
+    engine.close()
+
+
+def test_a_row_of_the_script_that_breaks_a_reference_undoes_everything(tmp_path: Path) -> None:
+    file = tmp_path / "app.sql"
+    file.write_text("CREATE TABLE p (id INTEGER PRIMARY KEY REFERENCES p); INSERT INTO p VALUES (1);")
+    engine = open_engine(tmp_path / "app.db")
+    migrate(engine, schema_file=file)
+    engine.close()
+    file.write_text(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, q INTEGER REFERENCES p); INSERT INTO p VALUES (1, 2);"
+    )
+    other = open_engine(tmp_path / "other.db")
+
+    with pytest.raises(MigrationRefused, match="row 1 of p refers to a row of p that is not there"):
+        migrate(other, schema_file=file)
+
+    assert other.fetch_one("PRAGMA foreign_keys") == (1,)
+    assert live(other).tables == ()
+    other.close()
+
+
+def test_what_postgresql_cannot_have_is_refused_before_anything_is_made(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "app.sql"
+    file.write_text(
+        "CREATE TABLE good (id INTEGER PRIMARY KEY);\nCREATE TABLE bad (\n  a TEXT COLLATE NOCASE);\n"
+    )
+    engine = open_engine(postgres_database)
+
+    with pytest.raises(MigrationRefused, match=r"app\.sql, line 3: table bad"):
+        migrate(engine, schema_file=file)
+
+    assert catalog.read(engine).is_empty
+    engine.close()
+
+
+def test_a_schema_of_another_name_is_made_where_it_is_missing(postgres_database: str) -> None:
+    engine = open_engine(postgres_database, Options(schema_name="Odd name"))
+
+    migrate(engine)
+
+    assert tables_of(engine) == set(TABLES)
+    assert migrate(engine).nothing_to_do
+    engine.close()
+
+
+def test_waiting_for_another_migrator_ends_at_the_timeout(database_url: str, tmp_path: Path) -> None:
+    holder, other = open_engine(database_url), open_engine(database_url, Options(busy_timeout_s=0.1))
+    with holder.transaction():
+        if holder.dialect.name == "sqlite":
+            holder.write("CREATE TABLE in_the_way (a INTEGER)")
+        else:
+            key = "datalayer.migrate public"
+            holder.execute(
+                "SELECT pg_advisory_xact_lock(('x' || substr(encode(sha256(%s::bytea), 'hex'), 1, 16))::bit(64)::bigint)",
+                (key,),
+            )
+        with pytest.raises(DatabaseBusy):
+            migrate(other, lock_timeout_s=0.3)
+    holder.close()
+    other.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "shared.db")
+    return str(request.getfixturevalue("postgres_database"))
+
+
+RACER = """
+import sys
+from datalayer.engine.opening import open_engine
+from datalayer.schema.migrator import migrate
+engine = open_engine(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+result = migrate(engine)
+print("nothing" if result.nothing_to_do else "made", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_of_two_migrators_one_makes_and_the_others_find_nothing_to_do(database_url: str) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, database_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for _ in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    outcomes = [racer.communicate("go\n")[0].strip() for racer in racers]
+
+    assert sorted(outcomes) == ["made", "nothing", "nothing", "nothing"]
+    assert [racer.returncode for racer in racers] == [0, 0, 0, 0]
+    engine = open_engine(database_url)
+    assert migrate(engine).nothing_to_do
+    engine.close()
+
+
+DYING = """
+import os, signal, sys
+from datalayer.engine.opening import open_engine
+from datalayer.schema.migrator import migrate
+engine = open_engine(sys.argv[1])
+left = [int(sys.argv[2])]
+def hook(statement):
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+engine.statements.add_hook(hook)
+migrate(engine)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_nothing_or_everything(database_url: str) -> None:
+    seen: set[str] = set()
+    for statements in (1, 4, 9, 15, 22, 28, 33, 36, 38, 40, 46, 52, 70):
+        child = subprocess.run(
+            [sys.executable, "-c", DYING, database_url, str(statements)],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        if child.returncode != 0:
+            assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+        engine = open_engine(database_url)
+        found = tables_of(engine)
+        engine.close()
+        assert found in (set(), set(TABLES))
+        seen.add("everything" if found else "nothing")
+
+    assert seen == {"nothing", "everything"}
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "app.db")
+    engine.connection().execute("PRAGMA max_page_count = 20")
+
+    with pytest.raises(DatabaseUnavailable, match="disk is full"):
+        migrate(engine)
+
+    assert live(engine).tables == ()
+    engine.connection().execute("PRAGMA max_page_count = 1073741823")
+    assert migrate(engine).applied
+    engine.close()
+
+
+def test_old_programs_can_read_the_record_of_migrations(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "app.db")
+    migrate(engine)
+    engine.close()
+    connection = sqlite3.connect(tmp_path / "app.db")
+
+    [(number, name, applied_at)] = connection.execute(
+        "SELECT id, name, applied_at FROM migrations"
+    ).fetchall()
+
+    assert (number, name) == (1, "0001_foundation")
+    assert applied_at.endswith("Z")
+    connection.close()
+
+
+def test_all_numbered_files_in_order_make_the_consolidated_schema() -> None:
+    script = "".join(f"{file.read()}\n;\n" for file in package_files())
+
+    assert read_text(script).fingerprint() == read_text(consolidated_sql()).fingerprint()
+
+
+def test_the_table_of_history_is_the_same_in_the_file_and_for_apps() -> None:
+    ours = read_text(consolidated_sql()).table("migrations")
+    apps = read_text(history.TABLE_SQL).table("migrations")
+
+    assert ours == apps
