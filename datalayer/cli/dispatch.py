@@ -11,7 +11,7 @@ from datalayer.cli.arguments import Parser, find_command
 from datalayer.cli.failure import Secrets, UsageError, as_known, describe_trace, exit_code_of
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.main import COMMANDS, root_help
-from datalayer.cli.output import Result, Terminal
+from datalayer.cli.output import Result, Terminal, Unwritable
 from datalayer.engine.address import Address
 from datalayer.errors import DatabaseBusy, DataLayerError
 
@@ -28,7 +28,7 @@ def run(words: list[str]) -> int:
     except SystemExit as exc:
         # argparse ends --help so
         return exc.code if isinstance(exc.code, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, Unwritable):
         raise
     except (Exception, KeyboardInterrupt) as exc:
         if "--debug" in options:

@@ -48,6 +48,7 @@ Exit codes: 0 fine, 1 findings or nothing found, 2 usage or a word is missing (-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_missing_streams()
     code = 0
     try:
         code = _run(words)
@@ -55,6 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader has seen enough (`| head`); at exit Python would flush, and complain, once more
         _silence_stdout()
+    except OSError as exc:
+        # only writing the answer itself raises it up to here
+        _silence_stdout()
+        sys.stderr.write(f"error DL-E604: cannot write to standard output\n  {exc.strerror}\n")
+        code = 5
     except KeyboardInterrupt:
         sys.stderr.write("error DL-E603: interrupted\n")
         code = 130
@@ -86,6 +92,13 @@ def root_help() -> str:
     ]
     lines += ["platform's data folder; `datalayer config` shows which.", "", EXIT_CODES]
     return "\n".join(lines)
+
+
+def _open_missing_streams() -> None:
+    """Give a program that was started without standard output or error (`>&-`) one that leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _silence_stdout() -> None:

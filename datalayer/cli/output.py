@@ -15,13 +15,17 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import IO, Any
 
-__all__ = ["Result", "Table", "Terminal", "bytes_text", "readable", "time_text", "wants_colour"]
+__all__ = ["Result", "Table", "Terminal", "Unwritable", "bytes_text", "readable", "time_text", "wants_colour"]
 
 _RED, _BOLD, _PLAIN = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 # line breaks and tabs are kept where a text is shown whole
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _CONTROLS_OF_CELL = {**_CONTROLS, ord("\n"): "\\n", ord("\t"): "\\t"}
 _WIDEST_CELL = 60
+
+
+class Unwritable(OSError):
+    """Standard output takes nothing: the disk that it goes to is full, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,17 @@ class Terminal:
         # an escape is valid JSON in every encoding; what replaces a character elsewhere is not
         is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
         text = json.dumps(document, ensure_ascii=not is_unicode, default=_plain)
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        _write(f"{text}\n")
 
     def show(self, blocks: Sequence[str | Table]) -> None:
         """Write text and tables for people."""
         for block in blocks:
             if isinstance(block, str):
-                print(readable(block))
+                _write(f"{readable(block)}\n")
             elif self.is_coloured:
-                _draw(block)
+                _write(_draw(block))
             else:
-                print("\n".join(_plain_table(block)))
-        sys.stdout.flush()
+                _write("".join(f"{line}\n" for line in _plain_table(block)))
 
     def say(self, line: str) -> None:
         """Write a line about what is going on to standard error."""
@@ -137,6 +139,21 @@ def bytes_text(size: int | None) -> str:
 def time_text(moment: datetime | None) -> str:
     """Give a time for people, in UTC, to the second."""
     return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _write(text: str) -> None:
+    """Write to standard output and see to it that it went out.
+
+    Raises:
+        Unwritable: it did not, for another reason than a reader that left.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise Unwritable(exc.errno, exc.strerror) from exc
 
 
 def _never_fail(stream: Any) -> None:
@@ -186,7 +203,8 @@ def _plain_table(table: Table) -> list[str]:
     return [*title, line(table.columns), *map(line, rows)]
 
 
-def _draw(table: Table) -> None:
+def _draw(table: Table) -> str:
+    """Give a table in colour, as wide as the terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -197,4 +215,7 @@ def _draw(table: Table) -> None:
         drawn.add_column(Text(name), justify="right" if name in table.right else "left")
     for row in _cells(table):
         drawn.add_row(*map(Text, row))
-    Console(force_terminal=True, highlight=False).print(drawn)
+    console = Console(force_terminal=True, highlight=False)
+    with console.capture() as drawing:
+        console.print(drawn)
+    return drawing.get()

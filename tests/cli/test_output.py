@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -96,6 +97,18 @@ def test_table_in_a_pipe_is_plain_columns(run: Run, keys: Path) -> None:
     assert "…" in lines[2]
 
 
+def test_long_work_shows_a_bar_with_its_rate_on_a_terminal_only(run_process: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("word")
+    words = ["demo", "--project", tmp_path, "--workers", "1"]
+
+    shown, piped = on_terminal(words), run_process(*words, folder=ROOT)
+
+    assert (shown.code, piped.code) == (0, 0)
+    assert "/2" in shown.out
+    assert "/s" in shown.out
+    assert "━" not in piped.out + piped.err
+
+
 # -- encodings and pipes ---------------------------------------------------------------------------
 
 
@@ -144,9 +157,8 @@ def test_reader_that_leaves_early_is_no_error(keys: Path) -> None:
 
 
 def test_output_that_cannot_be_written_is_an_error(keys: Path) -> None:
-    if not Path("/dev/full").exists():
-        return
-    with Path("/dev/full").open("w") as full:
+    read_only = os.open(keys, os.O_RDONLY)
+    with os.fdopen(read_only) as full:
         done = subprocess.run(
             program(["kv", "list", "--database", keys]),
             cwd=ROOT,
@@ -155,8 +167,18 @@ def test_output_that_cannot_be_written_is_an_error(keys: Path) -> None:
             check=False,
         )
 
-    assert done.returncode != 0
+    assert done.returncode == 5
+    assert done.stderr.startswith(b"error DL-E604: cannot write to standard output\n")
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed_are_no_error(keys: Path, closed: str) -> None:
+    command = " ".join([*map(shlex.quote, program(["kv", "list", "--database", keys])), closed])
+
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # -- questions -------------------------------------------------------------------------------------
