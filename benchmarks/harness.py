@@ -54,6 +54,11 @@ class Settings:
     def is_quick(self) -> bool:
         return self.scale < 1
 
+    @property
+    def processes(self) -> int:
+        """How many work on one database at once; two where only the working is tried."""
+        return 8 if self.scale >= 0.1 else 2
+
     def size(self, full: int, *, least: int = 10) -> int:
         return max(least, int(full * self.scale))
 

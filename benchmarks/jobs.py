@@ -34,7 +34,6 @@ __all__ = ["run"]
 ROUNDS = 5
 SINGLE = 2_000
 MANY = 20_000
-PROCESSES = 8
 SHARED = 8_000
 CLAIMS = 1_000
 PROMPT = "Summarise the document in three sentences. " * 7
@@ -108,16 +107,16 @@ def _throughput(settings: Settings, engine: str, target: str) -> Table:
         together = take_turns(
             {name: name for name in contestants},
             rounds,
-            lambda name: _work_together(target, contestants[name], name, shared),
+            lambda name: _work_together(settings, target, contestants[name], name, shared),
         )
-        rows.append(_row(f"claim and complete, {PROCESSES} workers", shared, together))
+        rows.append(_row(f"claim and complete, {settings.processes} workers", shared, together))
     finally:
         for contestant in contestants.values():
             contestant.close()
     columns = ["by hand, 1/s", "lean table, 1/s", "datalayer, 1/s", OURS, f"{OURS} to lean"]
     title = f"Jobs on {engine}: speed, by hand on the same table = 1"
     return Table(
-        title, columns, rows, [f"prompts of {len(PROMPT)} characters; {PROCESSES} workers are processes"]
+        title, columns, rows, [f"prompts of {len(PROMPT)} characters; several workers are processes"]
     )
 
 
@@ -147,13 +146,16 @@ def _work_off(contestant: Contestant, most: int) -> int:
     return done
 
 
-def _work_together(target: str, contestant: Contestant, name: str, count: int) -> Mapping[str, float]:
+def _work_together(
+    settings: Settings, target: str, contestant: Contestant, name: str, count: int
+) -> Mapping[str, float]:
     contestant.empty()
     contestant.enqueue_many(count, PROMPT)
     context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(PROCESSES), context.SimpleQueue()
+    start, answers = context.Barrier(settings.processes), context.SimpleQueue()
     workers = [
-        context.Process(target=_worker, args=(target, name, count, start, answers)) for _ in range(PROCESSES)
+        context.Process(target=_worker, args=(target, name, count, start, answers))
+        for _ in range(settings.processes)
     ]
     for worker in workers:
         worker.start()

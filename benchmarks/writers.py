@@ -26,7 +26,6 @@ from datalayer import DatabaseBusy, Model, connect
 
 __all__ = ["run"]
 
-PROCESSES = 8
 SECONDS = 5.0
 ROUNDS = 3
 TIMEOUT_S = 5.0
@@ -101,11 +100,7 @@ def write_by_hand(path: Path, load: Load) -> Callable[[int], bool]:
 
 
 BY_HAND, ALONE, OURS = "by hand", "by hand, one process", "datalayer"
-WRITERS = {
-    BY_HAND: (write_by_hand, PROCESSES),
-    ALONE: (write_by_hand, 1),
-    OURS: (write_with_datalayer, PROCESSES),
-}
+WRITERS = {BY_HAND: write_by_hand, ALONE: write_by_hand, OURS: write_with_datalayer}
 
 
 def run(settings: Settings) -> Report:
@@ -118,7 +113,7 @@ def _measure(settings: Settings, load: Load) -> Table:
     rounds = settings.rounds(ROUNDS)
 
     def measure(name: str) -> Mapping[str, float]:
-        return _write(settings.folder, name, load, seconds)
+        return _write(settings, name, load, seconds)
 
     found = take_turns({name: name for name in WRITERS}, rounds, measure)
     ratio = median_ratio(found[OURS], found[BY_HAND], "commits/s")
@@ -129,19 +124,20 @@ def _measure(settings: Settings, load: Load) -> Table:
         ("slowest/fastest process", Target(OURS, 1 / 3, at_least=True)),
         ("longest transaction, ms", None),
     ):
-        cells = {who: statistics.median(one[name] for one in found[who]) for who in WRITERS}
+        cells = {kind: statistics.median(one[name] for one in found[kind]) for kind in WRITERS}
         rows.append(Row(name, {**cells, "ratio": ratio} if name == "commits/s" else cells, target))
-    title = f"SQLite file, {PROCESSES} processes for {seconds:g} s, {rounds} times in turns: {load.title}"
+    who = f"{settings.processes} processes for {seconds:g} s, {rounds} times in turns"
+    title = f"SQLite file, {who}: {load.title}"
     return Table(title, [*WRITERS, "ratio"], rows)
 
 
-def _write(folder: Path, name: str, load: Load, seconds: float) -> dict[str, float]:
-    path = Path(tempfile.mkdtemp(dir=folder)) / "bank.db"
+def _write(settings: Settings, name: str, load: Load, seconds: float) -> dict[str, float]:
+    path = Path(tempfile.mkdtemp(dir=settings.folder)) / "bank.db"
     with closing(sqlite3.connect(path)) as conn:
         conn.executescript(SCHEMA)
         conn.executemany("INSERT INTO account VALUES (?, 0)", ((key,) for key in range(1, ACCOUNTS + 1)))
         conn.commit()
-    processes = WRITERS[name][1]
+    processes = 1 if name == ALONE else settings.processes
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(processes), context.SimpleQueue()
     workers = [
@@ -164,7 +160,7 @@ def _write(folder: Path, name: str, load: Load, seconds: float) -> dict[str, flo
 
 
 def _work(path: Path, name: str, load: Load, seconds: float, number: int, start: Any, answers: Any) -> None:
-    transfer = WRITERS[name][0](path, load)
+    transfer = WRITERS[name](path, load)
     dice = random.Random(number)
     commits = failed = 0
     longest = 0.0

@@ -27,6 +27,10 @@ class Item:
         return (row["name"], row["n"])
 
     @staticmethod
+    def read(row: tuple[Any, ...]) -> Item:
+        return Item(*row)
+
+    @staticmethod
     def build(rows: Iterable[tuple[Any, ...]]) -> list[Item]:
         return [Item(key, name, n) for key, name, n in rows]
 
@@ -64,6 +68,13 @@ class Event:
             row["note"],
             json.dumps(row["payload"]),
             row["created_at"].isoformat(),
+        )
+
+    @staticmethod
+    def read(row: tuple[Any, ...]) -> Event:
+        key, name, n, score, is_open, note, payload, created_at = row
+        return Event(
+            key, name, n, score, bool(is_open), note, json.loads(payload), datetime.fromisoformat(created_at)
         )
 
     @staticmethod
@@ -116,8 +127,8 @@ class Contestant:
         return None
 
     def get(self, keys: Sequence[int]) -> list[Any]:
-        build, conn, sql = self.kind.build, self.conn, f"{self.select_sql} WHERE id = ?"
-        return [build(conn.execute(sql, (key,)).fetchall())[0] for key in keys]
+        read, conn, sql = self.kind.read, self.conn, f"{self.select_sql} WHERE id = ?"
+        return [read(conn.execute(sql, (key,)).fetchone()) for key in keys]
 
     def update(self, keys: Sequence[int]) -> object:
         self.conn.execute("BEGIN IMMEDIATE")
