@@ -244,6 +244,11 @@ class Leases(Queue):
         try:
             self.files.append(stream, data)
         except FileNotFoundError:
+            if self.is_held(job):
+                raise NotFound(
+                    f"the response file {stream.path} is gone",
+                    hint="fail the job: its next attempt begins anew",
+                ) from None
             raise self._refusal(job, "append") from None
         now = self.engine.clock()
         chars = job.chars_received + len(text)
@@ -344,7 +349,7 @@ class Leases(Queue):
                 hint="stop working on it; use a longer lease or more heartbeats",
                 **facts,
             )
-        if row.status == "running":
+        if row.status == "running" and row.chars_received != job.chars_received:
             return InvalidTransition(
                 f"job {job.id!r} has received {row.chars_received} characters, not {job.chars_received}",
                 why="somebody else appended, or a transaction was undone",
