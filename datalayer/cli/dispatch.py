@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from typing import Any
 
 import datalayer
@@ -84,9 +85,9 @@ class _Call:
         raise UsageError(what, hint="run `datalayer --help`")
 
     def _show(self, result: Result, database: str) -> None:
+        following = self._complete(result.next)
         if not self.terminal.is_json:
-            following = [f"next: {result.next}"] if result.next else []
-            self.terminal.show([*result.shown, *following])
+            self.terminal.show([*result.shown, *([f"next: {following}"] if following else [])])
             return
         self.terminal.write_json(
             {
@@ -94,10 +95,17 @@ class _Call:
                 "command": self.name or "version",
                 "database": database,
                 "findings": list(result.findings),
-                "next": result.next,
+                "next": following,
                 **result.facts,
             }
         )
+
+    def _complete(self, command: str | None) -> str | None:
+        """Give a command that is to be run next with the database that this one was given."""
+        given = None if self.invocation is None else self.invocation.arguments.database
+        if command is None or given is None or "--database" in command:
+            return command
+        return shlex.join([*shlex.split(command), "--database", self.secrets.remove(given)])
 
     @property
     def known_address(self) -> Address | None:

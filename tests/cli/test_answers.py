@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -243,7 +244,7 @@ def test_keys_are_listed_in_order_page_by_page(run: Run, database: str) -> None:
     part = run("kv", "list", "b", "--json", "--database", database).json
 
     assert [entry["key"] for entry in first["entries"]] == ["a", "b 1", "b 2"]
-    assert first["next"] == "datalayer kv list --after 'b 2'"
+    assert shlex.split(first["next"]) == ["datalayer", "kv", "list", "--after", "b 2", "--database", database]
     assert [entry["key"] for entry in part["entries"]] == ["b 1", "b 2"]
 
 
@@ -277,7 +278,10 @@ def test_fresh_database_is_planned_made_and_left_alone(
     again = run("migrate", "--json", "--database", target)
     checked = run("check-db", "--json", "--database", target)
 
-    assert (planned.code, planned.json["next"]) == (1, "datalayer migrate")
+    assert (planned.code, planned.json["next"]) == (
+        1,
+        f"datalayer migrate --database {shlex.quote(str(target))}",
+    )
     assert {"table sessions", "table background_jobs"} <= {f["message"] for f in planned.json["findings"]}
     assert (made.code, made.json["applied"], made.json["nothing_to_do"]) == (0, ["0001_foundation"], False)
     assert (again.code, again.json["nothing_to_do"]) == (0, True)
@@ -327,7 +331,7 @@ def test_empty_database_is_a_finding_with_the_command_to_run(run: Run, tmp_path:
 
     answer = run("check-db", "--json", "--database", path)
 
-    assert (answer.code, answer.json["next"]) == (1, "datalayer migrate")
+    assert (answer.code, answer.json["next"]) == (1, f"datalayer migrate --database {path}")
     assert [finding["id"] for finding in answer.json["findings"]] == ["DL-C024"]
 
 
