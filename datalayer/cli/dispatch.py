@@ -105,7 +105,8 @@ class _Call:
         given = None if self.invocation is None else self.invocation.arguments.database
         if command is None or given is None or "--database" in command:
             return command
-        return shlex.join([*shlex.split(command), "--database", self.secrets.remove(given)])
+        shown = self.invocation.address.display if self.invocation and "://" in given else given
+        return shlex.join([*shlex.split(command), "--database", shown])
 
     @property
     def known_address(self) -> Address | None:
@@ -114,10 +115,10 @@ class _Call:
 
     def fail(self, error: DataLayerError) -> int:
         """Show an error and give its exit code."""
-        what, why, hint = (
-            self.secrets.remove(part) if part else None
-            for part in (error.what, _reason(self, error), error.hint)
-        )
+        why = _reason(self, error)
+        what, why = self.secrets.remove(error.what), self.secrets.remove(why) if why else None
+        # a hint is our own text: the word `datalayer` in it stays, also where it is somebody's password
+        hint = self.secrets.remove_urls(error.hint) if error.hint else None
         if self.terminal.is_json:
             self.terminal.write_json(self._error_document(error, what, why, hint))
         lines = [f"error {error.code}: {what}", why, f"next: {hint}" if hint else None]

@@ -120,12 +120,18 @@ class Secrets:
         self._passwords |= {form for one in found if one for form in (one, unquote(one))}
 
     def remove(self, text: str) -> str:
-        """Give the text with *** in the place of each password."""
-        for url, shown in self._urls.items():
-            text = text.replace(url, shown)
+        """Give the text with *** in the place of each password, wherever it stands as a word."""
+        text = self.remove_urls(text)
         for password in sorted(self._passwords, key=len, reverse=True):
-            text = text.replace(f":{password}@", ":***@").replace(f"password={password}", "password=***")
             if len(password) >= _SHORTEST_BARE_PASSWORD:
                 # whole words only: a password `postgres` stands in every postgresql://
                 text = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)(?!://)", "***", text)
+        return text
+
+    def remove_urls(self, text: str) -> str:
+        """Give the text with *** in the place of each password that stands in a URL or behind `password=`."""
+        for url, shown in self._urls.items():
+            text = text.replace(url, shown)
+        for password in self._passwords:
+            text = text.replace(f":{password}@", ":***@").replace(f"password={password}", "password=***")
         return text

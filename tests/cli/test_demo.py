@@ -61,6 +61,7 @@ def test_what_is_computed_of_a_file_is_right(project: Path) -> None:
     assert index_project(project, ["src/a.txt"])["two"] == {"src/a.txt": [1]}
 
 
+@pytest.mark.slow
 def test_demo_does_real_work_in_every_domain_twice(run: Run, database: str, project: Path) -> None:
     words = ["demo", "--project", project, "--workers", "2", "--json", "--database", database]
 
@@ -140,10 +141,11 @@ def test_demo_of_a_folder_that_is_not_there_is_a_mistake_of_usage(run: Run, tmp_
     assert (answer.code, len(answer.err.splitlines())) == (2, 2)
 
 
+@pytest.mark.slow
 def test_interrupted_demo_ends_with_130_and_a_sound_database(tmp_path: Path, project: Path) -> None:
     database = tmp_path / "demo.db"
-    for number in range(400):
-        (project / f"{number}.txt").write_text("word " * 20_000)
+    for number in range(300):
+        (project / f"{number}.txt").write_text("word " * 10_000)
     sensitive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     words = ["demo", "--project", project, "--workers", "1", "--database", database]
 

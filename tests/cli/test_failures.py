@@ -251,6 +251,14 @@ def test_password_in_the_environment_is_never_told(run: Run, monkeypatch: pytest
     assert SECRET not in answer.out + answer.err
 
 
+def test_password_that_is_a_common_word_leaves_hints_readable(run: Run) -> None:
+    answer = run("kv", "list", "--database", "postgresql://app:datalayer@127.0.0.1:1/app")
+    mistake = run("kv", "lst", "--database", "postgresql://app:datalayer@127.0.0.1:1/app")
+
+    assert ":datalayer@" not in answer.err + mistake.err
+    assert "run `datalayer kv --help`" in mistake.err
+
+
 def test_debug_adds_the_traceback(run: Run, tmp_path: Path) -> None:
     answer = run("kv", "list", "--debug", "--database", tmp_path / "missing.db")
 
