@@ -113,17 +113,14 @@ class Dialect:
     def json_sum(self, left: str, right: str) -> str:
         """Give an expression: the JSON number that is the sum of two JSON columns holding integers."""
         if self.name == "sqlite":
-            return f"CAST(json_extract({left}, '$') + json_extract({right}, '$') AS TEXT)"
+            return f"CAST({left} + {right} AS TEXT)"
         return f"to_jsonb(({left}::text)::numeric + ({right}::text)::numeric)"
 
     def json_sum_fits(self, left: str, right: str) -> str:
         """Give a condition: `left` holds an integer, and with the integer `right` it stays within 64 bits."""
         if self.name == "sqlite":
-            # a sum that overflows is a REAL; so is an integer of more than 64 bits
-            return (
-                f"(json_type({left}) = 'integer'"
-                f" AND typeof(json_extract({left}, '$') + json_extract({right}, '$')) = 'integer')"
-            )
+            # JSON of digits alone is an integer; one of more than 64 bits, or such a sum, is a REAL here
+            return f"({left} NOT GLOB '*[^-0-9]*' AND typeof({left} + {right}) = 'integer')"
         bits = "BETWEEN -9223372036854775808 AND 9223372036854775807"
         return (
             f"CASE WHEN jsonb_typeof({left}) = 'number' AND strpos({left}::text, '.') = 0"

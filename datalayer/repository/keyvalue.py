@@ -87,9 +87,8 @@ class KeyValues:
 
     def set_if_absent(self, key: str, value: Any, *, ttl_s: float | None = None) -> bool:
         """Set a key that is absent or expired; False where it is there. Of many callers one gets True."""
-        now = self._engine.clock()
-        row = self._row(key, value, now, ttl_s)
-        return self._engine.write_one(self._sql.set_if_absent, (*row, encode_utc(now))) is not None
+        row = self._row(key, value, self._engine.clock(), ttl_s)
+        return self._engine.write_one(self._sql.set_if_absent, (*row, row[-2])) is not None
 
     def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl_s: float | None = None) -> bool:
         """Set a key if its value is the expected one; False, and nothing done, where it is another or absent.
@@ -128,11 +127,8 @@ class KeyValues:
         """
         if type(by) is not int or not -_LARGEST - 1 <= by <= _LARGEST:
             raise CheckViolation(f"cannot add {by!r}", hint="give an integer of at most 64 bits")
-        now = self._engine.clock()
-        moment = encode_utc(now)
-        row = self._engine.write_one(
-            self._sql.increment, (*self._row(key, by, now, ttl_s), moment, moment, moment)
-        )
+        params = self._row(key, by, self._engine.clock(), ttl_s)
+        row = self._engine.write_one(self._sql.increment, (*params, *[params[-2]] * 3))
         if row is None:
             raise CheckViolation(
                 f"{self._table.name} {key!r} cannot be raised by {by}",
@@ -305,6 +301,7 @@ class KeyValues:
         return encode_utc(self._engine.clock())
 
     def _row(self, key: str, value: Any, now: datetime, ttl_s: float | None) -> tuple[Any, ...]:
+        """Give what an insert takes; last come the time now and the expiry."""
         return (*self._own, checked_key(key), encode_json(value), encode_utc(now), expiry_of(now, ttl_s))
 
     def _announce(self) -> None:

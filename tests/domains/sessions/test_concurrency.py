@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from support.processes import run_together
 
 from datalayer.domains.sessions import Session
 from datalayer.store import connect
+
+pytestmark = pytest.mark.slow
 
 WORKERS = "domains.sessions.workers"
 PROCESSES = 8

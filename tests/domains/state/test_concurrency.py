@@ -6,9 +6,12 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path
 
+import pytest
 from support.processes import run_together, worker
 
 from datalayer.store import connect
+
+pytestmark = pytest.mark.slow
 
 WORKERS = "domains.state.workers"
 PROCESSES = 8
