@@ -21,7 +21,7 @@ from typing import Literal
 from datalayer.engine.connection import Engine
 from datalayer.engine.translate import from_sqlite
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
-from datalayer.schema import history
+from datalayer.schema import backup_postgres, history
 from datalayer.schema.physical import read_only
 from datalayer.schema.snapshot import read
 from datalayer.schema.tokens import quote
@@ -67,9 +67,6 @@ def backup(engine: Engine, target: Path | None = None, *, progress: Progress | N
     if engine.dialect.name == "sqlite":
         kind, suffix, write = "sqlite", ".db", _write_sqlite
     else:
-        # psycopg is an extra: only this branch needs it
-        from datalayer.schema import backup_postgres
-
         kind, write = backup_postgres.choose(engine)
         suffix = ".dump" if kind == "pg_dump" else ".zip"
     path = target or _default_path(engine, suffix)

@@ -40,7 +40,7 @@ def choose(engine: Engine) -> tuple[Literal["pg_dump", "archive"], Writer]:
 
 
 def _programs(server_major: int) -> Path | None:
-    """Find the first folder in PATH whose pg_dump is at least as new as the server, and pg_restore beside it."""
+    """Find the first folder in PATH with a pg_restore and a pg_dump that is as new as the server."""
     for folder in os.get_exec_path():
         program = shutil.which("pg_dump", path=folder)
         if program is None or shutil.which("pg_restore", path=folder) is None:

@@ -15,11 +15,19 @@ Repair = Literal["automatic", "lossy", "manual", "none"]
 class Finding:
     """One finding. `id` never changes its meaning; `object` is an index, constraint, column or migration.
 
-    Physical: DL-C001 damaged pages, DL-C002 an index that disagrees with its table. Rows: DL-C003 a stored
-    value breaks a rule of its table, DL-C010 references without the row referred to. Schema: DL-C020
-    missing, DL-C021 changed, DL-C022 extra, DL-C023 another number in the header, DL-C024 nothing there.
-    History: DL-C030 pending migration, DL-C031 unknown migration. Settings: DL-C040 foreign keys are not
-    enforced. PostgreSQL: DL-C050 invalid index, DL-C051 constraint that was never validated.
+    | id | what |
+    |---|---|
+    | DL-C001 | damaged pages |
+    | DL-C002 | an index that disagrees with its table |
+    | DL-C003 | stored values that break a rule of their table |
+    | DL-C004 | a rule that this SQLite cannot compute |
+    | DL-C010 | references without the row referred to |
+    | DL-C020 to C022 | an object that is missing, changed, extra |
+    | DL-C023 | another number in the header (user_version, application_id) |
+    | DL-C024 | a database without any table |
+    | DL-C030, C031 | a pending, an unknown migration |
+    | DL-C040 | foreign keys are not enforced on this connection |
+    | DL-C050, C051 | PostgreSQL: an invalid index, a constraint that was never validated |
     """
 
     id: str

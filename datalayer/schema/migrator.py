@@ -125,7 +125,7 @@ def target_of(
     names = tuple(file.name for file in place.files()) if place else ()
     connection = load(script, source=source)
     try:
-        if names and read(connection).table("migrations") is None:
+        if names and not connection.execute("PRAGMA table_info(migrations)").fetchall():
             connection.execute(history.TABLE_SQL)
             script = f"{script}\n;\n{history.TABLE_SQL};\n"
         schema = read(connection)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datalayer.errors import MigrationRefused
 from datalayer.schema.declaration import read_view
 from datalayer.schema.plan import Step, object_of
-from datalayer.schema.postgres_functions import adapt, as_condition
+from datalayer.schema.postgres_functions import Value, adapt, as_condition
 from datalayer.schema.postgres_query import Source, Translator
 from datalayer.schema.postgres_trigger import trigger_sql
 from datalayer.schema.postgres_types import Kind, Layout, PgColumn, PgTable, Unsupported, layout_of
@@ -263,7 +263,7 @@ def _default(table: Table, text: str, kind: Kind) -> str:
         raise
 
 
-def _expression(table: Table, mine: PgTable, text: str, layout: Layout):
+def _expression(table: Table, mine: PgTable, text: str, layout: Layout) -> Value:
     try:
         return Translator(text, layout, [Source(table.name, mine)]).whole()
     except Unsupported as exc:

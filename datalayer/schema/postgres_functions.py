@@ -74,10 +74,7 @@ def adapt(value: Value, kind: Kind) -> str:
 def together(left: Value, right: Value) -> tuple[str, str, Kind]:
     """Bring two values that are compared or mixed to one kind."""
     if left.ignores_case != right.ignores_case:
-        left, right = (
-            v if v.ignores_case else Value(f'lower({adapt(v, "text")} COLLATE "C")', "text")
-            for v in (left, right)
-        )
+        left, right = _folded(left), _folded(right)
     if left.kind == right.kind or "any" in (left.kind, right.kind) or "null" in (left.kind, right.kind):
         return left.sql, right.sql, right.kind if left.kind in ("null", "any") else left.kind
     if left.kind in _NUMERIC and right.kind in _NUMERIC:

@@ -118,5 +118,6 @@ def _statements(table: MadeTable, is_strict: bool) -> list[str]:
         f"CREATE TABLE {quote(table.name)} (\n  "
         + ",\n  -- a comment; with 'quotes'\n  ".join(lines)
         + f"\n){ending}",
-        f"CREATE INDEX {quote(table.index_name)} ON {quote(table.name)} ({first} DESC, id_) WHERE {first} IS NOT NULL",
+        f"CREATE INDEX {quote(table.index_name)} ON {quote(table.name)} ({first} DESC, id_)"
+        f" WHERE {first} IS NOT NULL",
     ]

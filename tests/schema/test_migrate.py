@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import signal
 import sqlite3
 import subprocess
@@ -259,10 +260,9 @@ def test_waiting_for_another_migrator_ends_at_the_timeout(database_url: str, tmp
         if holder.dialect.name == "sqlite":
             holder.write("CREATE TABLE in_the_way (a INTEGER)")
         else:
-            key = "datalayer.migrate public"
+            digest = hashlib.sha256(b"datalayer.migrate public").digest()
             holder.execute(
-                "SELECT pg_advisory_xact_lock(('x' || substr(encode(sha256(%s::bytea), 'hex'), 1, 16))::bit(64)::bigint)",
-                (key,),
+                "SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(digest[:8], "big", signed=True),)
             )
         with pytest.raises(DatabaseBusy):
             migrate(other, lock_timeout_s=0.3)

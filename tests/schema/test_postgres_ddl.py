@@ -57,7 +57,7 @@ def test_any_schema_is_made_with_its_names_types_and_defaults(scratch: Engine, m
         found = catalog.read(scratch)
 
         assert catalog.compare(schema, derived, found) == []
-        assert defaults_of(made, lambda sql: scratch.fetch_all(sql)) == sqlite_defaults_of(made)
+        assert defaults_of(made, scratch.fetch_all) == sqlite_defaults_of(made)
         raise Undone
 
 
@@ -77,9 +77,11 @@ def defaults_of(made: Made, run: Callable[[str], list[tuple[object, ...]]]) -> l
 
 def test_types_follow_what_sqlite_stores() -> None:
     types = columns_of(f"""CREATE TABLE t (
-        id INTEGER PRIMARY KEY, n INTEGER, b BIGINT, s TEXT, v VARCHAR(20), r REAL, f FLOAT, z BLOB, d DECIMAL(10, 5),
+        id INTEGER PRIMARY KEY, n INTEGER, b BIGINT, s TEXT, v VARCHAR(20), r REAL, f FLOAT, z BLOB,
+            d DECIMAL(10, 5),
         yes INTEGER CHECK (yes IN (0, 1)), no INTEGER CHECK ("no" in (1,0)), flag BOOLEAN, day DATE,
-        j TEXT CHECK (json_valid(j)), k TEXT CHECK (k IS NULL OR json_valid(k)), l TEXT CHECK (json_valid(l) AND l <> ''),
+        j TEXT CHECK (json_valid(j)), k TEXT CHECK (k IS NULL OR json_valid(k)),
+            l TEXT CHECK (json_valid(l) AND l <> ''),
         moment TEXT CHECK (moment GLOB {UTC}), other TEXT CHECK (other GLOB '[0-9]*'))""")
 
     text = 'text COLLATE "C"'
@@ -108,8 +110,10 @@ def test_the_packages_own_schema_is_found_as_derived(pair_of: Callable[[str], Pa
 def test_defaults_are_the_same_values(pair_of: Callable[[str], Pair]) -> None:
     pair = pair_of(f"""CREATE TABLE t (
         id INTEGER PRIMARY KEY, a INTEGER DEFAULT -5, b INTEGER DEFAULT 1 CHECK (b IN (0, 1)),
-        c TEXT DEFAULT 'it''s', d TEXT DEFAULT bare, e TEXT DEFAULT "quoted", f REAL DEFAULT 1e3, g BLOB DEFAULT x'00ff',
-        h TEXT DEFAULT '{{"a": [1]}}' CHECK (json_valid(h)), i TEXT DEFAULT NULL, j INTEGER DEFAULT (1 + 2 * 3),
+        c TEXT DEFAULT 'it''s', d TEXT DEFAULT bare, e TEXT DEFAULT "quoted", f REAL DEFAULT 1e3,
+            g BLOB DEFAULT x'00ff',
+        h TEXT DEFAULT '{{"a": [1]}}' CHECK (json_valid(h)), i TEXT DEFAULT NULL,
+            j INTEGER DEFAULT (1 + 2 * 3),
         k TEXT DEFAULT (lower('ABC') || 'd'), l INTEGER DEFAULT TRUE, m TEXT DEFAULT CURRENT_TIMESTAMP,
         n TEXT DEFAULT ({NOW}), o TEXT DEFAULT ({NOW}) CHECK (o GLOB {UTC}), p INTEGER DEFAULT (unixepoch()),
         q TEXT DEFAULT (strftime('%Y/%m "x"', 'now')), r TEXT DEFAULT (lower(hex(randomblob(16)))));
@@ -131,7 +135,8 @@ def test_defaults_are_the_same_values(pair_of: Callable[[str], Pair]) -> None:
 def test_keys_references_and_indexes_keep_their_names_and_actions(pair_of: Callable[[str], Pair]) -> None:
     pair = pair_of("""
         CREATE TABLE child (
-            id INTEGER PRIMARY KEY, parent TEXT CONSTRAINT child_parent REFERENCES parent (code) ON DELETE SET NULL,
+            id INTEGER PRIMARY KEY,
+                parent TEXT CONSTRAINT child_parent REFERENCES parent (code) ON DELETE SET NULL,
             other INTEGER CONSTRAINT child_other REFERENCES parent ON DELETE CASCADE ON UPDATE CASCADE,
             name TEXT, CONSTRAINT child_name UNIQUE (name, parent));
         CREATE TABLE parent (id INTEGER PRIMARY KEY, code TEXT NOT NULL, email TEXT);
@@ -164,7 +169,8 @@ def test_references_in_a_circle_hold_on_both_sides(pair_of: Callable[[str], Pair
     pair = pair_of("""
         CREATE TABLE draft (id TEXT PRIMARY KEY, current TEXT, CONSTRAINT draft_current
             FOREIGN KEY (id, current) REFERENCES version (draft, id) DEFERRABLE INITIALLY DEFERRED);
-        CREATE TABLE version (id TEXT PRIMARY KEY, draft TEXT NOT NULL CONSTRAINT version_draft REFERENCES draft
+        CREATE TABLE version (id TEXT PRIMARY KEY, draft TEXT NOT NULL
+            CONSTRAINT version_draft REFERENCES draft
             ON DELETE CASCADE, parent TEXT CONSTRAINT version_parent REFERENCES version, UNIQUE (draft, id));
     """)
     pair.run("INSERT INTO draft VALUES ('d', NULL)")
@@ -183,9 +189,11 @@ def test_rows_of_the_schema_come_along_and_numbering_goes_on_behind_them(
 ) -> None:
     pair = pair_of(f"""
         CREATE TABLE tier (id INTEGER PRIMARY KEY, name TEXT, free INTEGER CHECK (free IN (0, 1)),
-            more TEXT CHECK (json_valid(more)), since TEXT CHECK (since GLOB {UTC}), z BLOB, twice INTEGER AS (id * 2) STORED);
+            more TEXT CHECK (json_valid(more)), since TEXT CHECK (since GLOB {UTC}), z BLOB,
+                twice INTEGER AS (id * 2) STORED);
         INSERT INTO tier (id, name, free, more, since, z) VALUES
-            (1, '100 %', 1, '{{"cpu": 1}}', '2026-01-02T03:04:05.678901Z', x'00'), (7, 'it''s', 0, '[]', NULL, NULL);
+            (1, '100 %', 1, '{{"cpu": 1}}', '2026-01-02T03:04:05.678901Z', x'00'),
+            (7, 'it''s', 0, '[]', NULL, NULL);
     """)
 
     pair.run("INSERT INTO tier (name, more) VALUES ('new', '1')")
@@ -209,7 +217,8 @@ def test_text_is_ordered_by_its_bytes_on_both(pair_of: Callable[[str], Pair]) ->
 def test_views_are_made(pair_of: Callable[[str], Pair]) -> None:
     pair = pair_of("""
         CREATE TABLE t (a INTEGER, b TEXT);
-        CREATE VIEW v AS SELECT b, count(*) AS "how many", max(a) AS most FROM t WHERE a > 0 GROUP BY b HAVING count(*) > 1;
+        CREATE VIEW v AS SELECT b, count(*) AS "how many", max(a) AS most
+            FROM t WHERE a > 0 GROUP BY b HAVING count(*) > 1;
         CREATE VIEW w (x) AS SELECT a FROM t UNION ALL SELECT "how many" FROM v ORDER BY 1 DESC LIMIT 2;
     """)
     pair.run("INSERT INTO t VALUES (1, 'x'), (2, 'x'), (9, 'y'), (-1, 'x')")

@@ -227,7 +227,7 @@ def both(
             "(SELECT count(DISTINCT s) FROM t)",
         ),
         *(
-            "(SELECT o.i FROM t o LEFT JOIN t p ON o.i = p.j WHERE p.j IS NULL AND o.i IS NOT NULL ORDER BY 1 DESC LIMIT 1)",
+            "(SELECT o.i FROM t o LEFT JOIN t p ON o.i = p.j WHERE p.j IS NULL ORDER BY 1 LIMIT 1)",
         ),
     ],
 )

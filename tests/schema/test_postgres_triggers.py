@@ -16,13 +16,15 @@ Make = Callable[[str], Pair]
 def test_counters_kept_by_triggers_agree(pair_of: Make) -> None:
     pair = pair_of("""
         CREATE TABLE chat (id INTEGER PRIMARY KEY, messages INTEGER NOT NULL DEFAULT 0, last TEXT);
-        CREATE TABLE message (id INTEGER PRIMARY KEY, chat INTEGER NOT NULL REFERENCES chat ON DELETE CASCADE, body TEXT);
+        CREATE TABLE message (id INTEGER PRIMARY KEY, chat INTEGER NOT NULL
+            REFERENCES chat ON DELETE CASCADE, body TEXT);
         CREATE TRIGGER message_added AFTER INSERT ON message BEGIN
             UPDATE chat SET messages = messages + 1, last = NEW.body WHERE id = NEW.chat;
         END;
         CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
             UPDATE chat SET messages = messages - 1,
-                last = (SELECT body FROM message WHERE chat = OLD.chat ORDER BY id DESC LIMIT 1) WHERE id = OLD.chat;
+                last = (SELECT body FROM message WHERE chat = OLD.chat ORDER BY id DESC LIMIT 1)
+                    WHERE id = OLD.chat;
         END;
     """)
     pair.run("INSERT INTO chat DEFAULT VALUES")
@@ -41,13 +43,15 @@ def test_rules_in_triggers_name_themselves(pair_of: Make) -> None:
         CREATE TRIGGER log_moves BEFORE UPDATE OF kind ON log WHEN OLD.kind IS NOT NEW.kind BEGIN
             SELECT CASE
                 WHEN NEW.kind IS NULL THEN RAISE(ABORT, 'log_kind_given: a kind is needed')
-                WHEN OLD.kind = 'a' AND NEW.kind NOT IN ('b', 'c') THEN RAISE(ABORT, 'log_kind_order: a becomes b or c')
+                WHEN OLD.kind = 'a' AND NEW.kind NOT IN ('b', 'c')
+                    THEN RAISE(ABORT, 'log_kind_order: a becomes b or c')
                 WHEN OLD.kind = 'b' THEN NULL
                 ELSE RAISE(ABORT, 'log_kind_final: it''s final; 100 %')
             END;
         END;
         CREATE TRIGGER log_once BEFORE INSERT ON log BEGIN
-            SELECT RAISE(ABORT, 'log_one_open: another one is open') FROM log AS l WHERE l.kind = NEW.kind AND l.amount = 0;
+            SELECT RAISE(ABORT, 'log_one_open: another one is open')
+                FROM log AS l WHERE l.kind = NEW.kind AND l.amount = 0;
         END;
     """)
     pair.run("INSERT INTO log (kind, amount) VALUES ('a', 1), ('b', 2), ('z', 0)")
@@ -87,9 +91,11 @@ def test_a_rule_may_leave_a_row_out(pair_of: Make) -> None:
 
 def test_columns_that_a_trigger_sets_are_set_before_the_row_is_written(pair_of: Make) -> None:
     pair = pair_of("""
-        CREATE TABLE note (id INTEGER PRIMARY KEY, title TEXT, slug TEXT, length INTEGER, edits INTEGER NOT NULL DEFAULT 0);
+        CREATE TABLE note (id INTEGER PRIMARY KEY, title TEXT, slug TEXT, length INTEGER,
+            edits INTEGER NOT NULL DEFAULT 0);
         CREATE TRIGGER note_slug AFTER INSERT ON note BEGIN
-            UPDATE note SET slug = lower(replace(title, ' ', '-')) || '-' || NEW.id, length = length(title) WHERE id = NEW.id;
+            UPDATE note SET slug = lower(replace(title, ' ', '-')) || '-' || NEW.id,
+                length = length(title) WHERE id = NEW.id;
         END;
         CREATE TRIGGER note_edits AFTER UPDATE OF title ON note WHEN OLD.title IS NOT NEW.title BEGIN
             UPDATE note SET edits = edits + 1, length = edits WHERE NEW.id = id;
@@ -134,11 +140,13 @@ def test_updated_at_moves_by_itself_unless_it_is_set(pair_of: Make) -> None:
 def test_rows_written_elsewhere_take_the_types_of_their_columns(pair_of: Make) -> None:
     pair = pair_of("""
         CREATE TABLE a (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)));
-        CREATE TABLE seen (a INTEGER PRIMARY KEY, times INTEGER NOT NULL DEFAULT 1, done INTEGER CHECK (done IN (0, 1)),
+        CREATE TABLE seen (a INTEGER PRIMARY KEY, times INTEGER NOT NULL DEFAULT 1,
+            done INTEGER CHECK (done IN (0, 1)),
             info TEXT CHECK (info IS NULL OR json_valid(info)));
         CREATE TRIGGER a_seen AFTER UPDATE ON a WHEN NEW.done BEGIN
             INSERT INTO seen (a, done, info) VALUES (NEW.id, 1, '{}')
-            ON CONFLICT (a) DO UPDATE SET times = times + 1, done = excluded.done, info = '[1]' WHERE times < 3;
+            ON CONFLICT (a) DO UPDATE SET times = times + 1,
+                done = excluded.done, info = '[1]' WHERE times < 3;
             DELETE FROM seen WHERE done = 0 AND a <> NEW.id;
         END;
         CREATE TRIGGER a_gone AFTER DELETE ON a BEGIN
@@ -218,7 +226,8 @@ def test_a_rule_between_two_tables_holds_under_concurrent_writers(pair_of: Make)
 )
 def test_what_a_trigger_cannot_do_on_postgresql_is_refused_with_its_line(body: str, construct: str) -> None:
     script = (
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER);\nCREATE TABLE u (a INTEGER, b INTEGER);\n"
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER);\n"
+        "CREATE TABLE u (a INTEGER, b INTEGER);\n"
         f"CREATE TRIGGER r AFTER UPDATE ON t\nBEGIN\n{body};\nEND;"
     )
 

@@ -18,7 +18,10 @@ STATE = (
     f"INSERT INTO cached_state (project_directory, project_hash, key, value) VALUES ('/p', {HASH}, 'k', '1')"
 )
 VALUE = "INSERT INTO key_value_store (key, value) VALUES ('k', '1')"
-DONE = f"INSERT INTO background_jobs (id, status, start_time, end_time) VALUES ('e', 'completed', {MOMENT}, {MOMENT})"
+DONE = (
+    "INSERT INTO background_jobs (id, status, start_time, end_time)"
+    f" VALUES ('e', 'completed', {MOMENT}, {MOMENT})"
+)
 PREPARE = (
     SESSION,
     JOB,

@@ -59,7 +59,8 @@ def test_tokens_join_to_the_text_and_carry_their_spans(text: str) -> None:
 @example("explain create temp trigger t begin ; select case end ; end")
 @example("; ; 'x")
 def test_splitting_agrees_with_sqlite_on_whether_a_script_is_complete(text: str) -> None:
-    # sqlite3_complete() asks whether the last statement has its semicolon; a byte order mark is no space to it
+    # sqlite3_complete() asks whether the last statement has its semicolon; a byte order mark is no space to
+    # it
     text = text.replace("\ufeff", "").replace("\v", "")
     unclosed = any(token.kind == "illegal" and token.text[0] in "'\"`[xX" for token in tokenize(text))
     if unclosed or _ends_in_open_comment(text):
@@ -179,5 +180,6 @@ def test_keywords_are_words_of_sqlite() -> None:
     connection.close()
 
     assert {"SELECT", "TABLE", "CHECK", "WHERE"} <= set(reserved)
-    # the 147 of sqlite3_keyword_name(), and TRUE and FALSE, which SQLite treats as names until nothing else fits
+    # the 147 of sqlite3_keyword_name(), and TRUE and FALSE, which SQLite treats as names until nothing else
+    # fits
     assert len(significant(tokenize(" ".join(KEYWORDS)))) == len(KEYWORDS) == 149
