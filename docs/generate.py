@@ -1,6 +1,6 @@
 """Write docs/reference/: the commands, the Python names and the errors, as the code itself tells them.
 
-    python docs/generate.py
+    python docs/generate.py [FOLDER]
 
 What the reference says stands in docstrings, signatures and the commands' help; only the lists below, of what
 is shown and what to do about an error, stand here. tests/architecture/test_reference.py fails while the files
@@ -132,9 +132,9 @@ def pages() -> dict[str, str]:
     return {"commands.md": _commands(), "python.md": _python(), "errors.md": _errors()}
 
 
-def main() -> None:
-    """Write the pages."""
-    folder = ROOT / "docs" / "reference"
+def main(arguments: list[str]) -> None:
+    """Write the pages, into the folder given or where they belong."""
+    folder = Path(arguments[0]) if arguments else ROOT / "docs" / "reference"
     folder.mkdir(exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -419,4 +419,4 @@ def _table(*columns: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
