@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import sqlite3
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -56,8 +57,9 @@ def backup(engine: Engine, target: Path | None = None, *, progress: Progress | N
 
     One read snapshot, so writers go on and the copy is of one moment; on SQLite the WAL is not reset
     meanwhile. Copied to a temporary name, synced, checked (integrity, row counts of every table against the
-    snapshot, sha256), then renamed: a failure leaves nothing. Readable by its owner alone. Cost: the
-    database is read twice and written once.
+    snapshot, sha256), then renamed: a failure leaves nothing, a kill -9 at most a file that begins with a
+    dot and ends in .partial. Readable by its owner alone. Cost: the database is read twice and written
+    once.
 
     Raises DatabaseUnavailable (target exists, disk full, no permission), DatabaseCorrupt (the copy does not
     verify).
@@ -107,7 +109,7 @@ def _new_file(path: Path) -> Generator[Path]:
     """Give a temporary file beside `path`: it takes that name when the block ends well, else it goes."""
     if path.exists():
         raise _exists(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     with _disk_errors(path):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
