@@ -152,7 +152,7 @@ class _Recorder(Parser):
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         action = super().add_argument(*names, **options)
-        if not isinstance(action, argparse._HelpAction):
+        if action.dest != "help":
             self.actions.append(action)
         return action
 
