@@ -97,7 +97,7 @@ class Flight:
         )
 
     def _look(self) -> _Seen:
-        row = self._engine.fetch_one(self._sql.get_entry, self._place)
+        row = self._table.fetch_one(self._sql.get_entry, self._place)
         if row is None:
             return _Seen()
         _, stored, updated_at, expires_at = row
@@ -124,7 +124,7 @@ class Flight:
             seen.lease,
             seen.renewed_at,
         )
-        return self._engine.write_one(self._sql.claim, params) is not None
+        return self._table.write_one(self._sql.claim, params) is not None
 
     def _compute(self, function: Callable[[], Any]) -> Any:
         try:
@@ -135,7 +135,7 @@ class Flight:
             raise
         now = self._engine.clock()
         params = (text, encode_utc(now), expiry_of(now, self._ttl_s), *self._place, self._lease)
-        if self._engine.write_one(self._sql.fulfil, params) is None:
+        if self._table.write_one(self._sql.fulfil, params) is None:
             seen = self._look()
             if seen.is_live:
                 return seen.value
@@ -143,13 +143,13 @@ class Flight:
 
     def _give_up(self) -> None:
         try:
-            self._engine.write(self._sql.give_up, (*self._place, self._lease))
+            self._table.write(self._sql.give_up, (*self._place, self._lease))
         except DataLayerError as exc:
             # the function's own error is what its caller must see; the lease runs out by itself
             _log.warning("a lease could not be given up: %s", exc)
 
     def _renew(self) -> None:
-        self._engine.write(self._sql.renew, (encode_utc(self._engine.clock()), *self._place, self._lease))
+        self._table.write(self._sql.renew, (encode_utc(self._engine.clock()), *self._place, self._lease))
 
 
 class _Heartbeat:

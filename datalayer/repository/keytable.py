@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from datalayer.engine.connection import Engine
 from datalayer.engine.dialect import Dialect
 from datalayer.errors import CheckViolation, DataLayerError
 from datalayer.repository.fields import encode_utc
+from datalayer.repository.mismatch import explain_refusal
 
 __all__ = [
     "LEASED",
@@ -70,6 +71,62 @@ class KeyTable:
         self.name = name
         self.sql = KeyStatements(engine.dialect, name, row_key=row_key, matched=matched, carried=carried)
         self.locks = KeyLocks()
+
+    def fetch_one(self, sql: str, params: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Execute and give the first row, or None; as the engine does, like the others here.
+
+        Raises:
+            SchemaMismatch: the database has no such table, or lacks a column of it.
+        """
+        try:
+            return self.engine.fetch_one(sql, params)
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def fetch_all(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Execute and give all rows."""
+        try:
+            return self.engine.fetch_all(sql, params)
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def write(self, sql: str, params: Sequence[Any]) -> int:
+        """Execute one statement that writes and give the number of rows changed."""
+        try:
+            return int(self.engine.write(sql, params).rowcount)
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def write_one(self, sql: str, params: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Execute one statement that writes and gives one row back, or None."""
+        try:
+            return self.engine.write_one(sql, params)
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def write_all(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Execute one statement that writes and give all rows that come back."""
+        try:
+            return self.engine.write_all(sql, params)
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def write_rows(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute one statement for each row, all or none, and announce it."""
+        try:
+            with self.engine.transaction():
+                self.engine.execute_many(sql, rows)
+                self.announce()
+        except DataLayerError as exc:
+            raise self._explain(exc) from exc.__cause__
+
+    def announce(self) -> None:
+        """Wake who watches, where statements did not do so by themselves."""
+        if self.sql.announce_sql:
+            self.engine.execute(f"SELECT {self.sql.announce_sql}")
+
+    def _explain(self, exc: DataLayerError) -> DataLayerError:
+        return explain_refusal(exc, self.engine, self.name, self.sql.columns, needed_by="the key-value store")
 
 
 class KeyLocks:
@@ -156,7 +213,7 @@ class KeyStatements:
         self._table = dialect.quote(table)
         self._row_key = row_key
         self._ns = "".join(f"{name} = ? AND " for name in matched)
-        self._columns = [*carried, *matched, "key", "value", "updated_at", "expires_at"]
+        self.columns = [*carried, *matched, "key", "value", "updated_at", "expires_at"]
         self._target = ", ".join([*matched, "key"])
         self._compose_reads()
         self._compose_writes()
@@ -273,8 +330,8 @@ class KeyStatements:
         self.give_up = self._sql(f"DELETE FROM {table} WHERE {mine}", "1")
 
     def _insert(self) -> str:
-        marks = ", ".join("?" * len(self._columns))
-        columns = ", ".join(self._columns)
+        marks = ", ".join("?" * len(self.columns))
+        columns = ", ".join(self.columns)
         return f"INSERT INTO {self._table} AS held ({columns}) VALUES ({marks}) ON CONFLICT ({self._target})"
 
     def _upsert(self) -> str:

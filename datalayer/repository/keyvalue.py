@@ -61,7 +61,7 @@ class KeyValues:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Give a key's value, or the default where the key is absent or expired."""
-        row = self._engine.fetch_one(self._sql.get, (*self._ns, checked_key(key)))
+        row = self._table.fetch_one(self._sql.get, (*self._ns, checked_key(key)))
         if row is None or (row[1] is not None and decode_utc(row[1]) <= self._engine.clock()):
             return default
         return decode_json(row[0])
@@ -73,22 +73,22 @@ class KeyValues:
             CheckViolation: the key is empty, the value no JSON, or the time to live not over 0.
         """
         now = self._engine.clock()
-        self._engine.write(self._sql.set, self._row(key, value, now, ttl_s))
+        self._table.write(self._sql.set, self._row(key, value, now, ttl_s))
 
     def delete(self, key: str) -> bool:
         """Delete a key; False where it was absent or expired."""
-        row = self._engine.write_one(self._sql.delete, (*self._ns, checked_key(key), self._now()))
+        row = self._table.write_one(self._sql.delete, (*self._ns, checked_key(key), self._now()))
         return row is not None and bool(row[0])
 
     def pop(self, key: str, default: Any = None) -> Any:
         """Delete a key and give the value it had, or the default; of many callers one gets it."""
-        row = self._engine.write_one(self._sql.pop, (*self._ns, checked_key(key), self._now()))
+        row = self._table.write_one(self._sql.pop, (*self._ns, checked_key(key), self._now()))
         return default if row is None else decode_json(row[0])
 
     def set_if_absent(self, key: str, value: Any, *, ttl_s: float | None = None) -> bool:
         """Set a key that is absent or expired; False where it is there. Of many callers one gets True."""
         row = self._row(key, value, self._engine.clock(), ttl_s)
-        return self._engine.write_one(self._sql.set_if_absent, (*row, row[-2])) is not None
+        return self._table.write_one(self._sql.set_if_absent, (*row, row[-2])) is not None
 
     def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl_s: float | None = None) -> bool:
         """Set a key if its value is the expected one; False, and nothing done, where it is another or absent.
@@ -108,12 +108,12 @@ class KeyValues:
             moment,
             encode_json(expected),
         )
-        return self._engine.write_one(self._sql.compare_and_set, params) is not None
+        return self._table.write_one(self._sql.compare_and_set, params) is not None
 
     def compare_and_delete(self, key: str, expected: Any) -> bool:
         """Delete a key if its value is the expected one, compared as by `compare_and_set`."""
         params = (*self._ns, checked_key(key), self._now(), encode_json(expected))
-        return self._engine.write_one(self._sql.compare_and_delete, params) is not None
+        return self._table.write_one(self._sql.compare_and_delete, params) is not None
 
     def increment(self, key: str, by: int = 1, *, ttl_s: float | None = None) -> int:
         """Add to the integer that a key holds, an absent one holding 0, and give the sum.
@@ -128,7 +128,7 @@ class KeyValues:
         if type(by) is not int or not -_LARGEST - 1 <= by <= _LARGEST:
             raise CheckViolation(f"cannot add {by!r}", hint="give an integer of at most 64 bits")
         params = self._row(key, by, self._engine.clock(), ttl_s)
-        row = self._engine.write_one(self._sql.increment, (*params, *[params[-2]] * 3))
+        row = self._table.write_one(self._sql.increment, (*params, *[params[-2]] * 3))
         if row is None:
             raise CheckViolation(
                 f"{self._table.name} {key!r} cannot be raised by {by}",
@@ -145,13 +145,13 @@ class KeyValues:
         now = self._engine.clock()
         moment = encode_utc(now)
         params = (moment, expiry_of(now, ttl_s), *self._ns, checked_key(key), moment)
-        return self._engine.write_one(self._sql.expire, params) is not None
+        return self._table.write_one(self._sql.expire, params) is not None
 
     def touch(self, key: str) -> bool:
         """Say that a key was in use now (`updated_at`), changing nothing else; False where it is absent."""
         moment = self._now()
         return (
-            self._engine.write_one(self._sql.touch, (moment, *self._ns, checked_key(key), moment)) is not None
+            self._table.write_one(self._sql.touch, (moment, *self._ns, checked_key(key), moment)) is not None
         )
 
     def ttl_of(self, key: str) -> float | None:
@@ -160,7 +160,7 @@ class KeyValues:
         Raises:
             NotFound: the key is absent or expired.
         """
-        row = self._engine.fetch_one(self._sql.get, (*self._ns, checked_key(key)))
+        row = self._table.fetch_one(self._sql.get, (*self._ns, checked_key(key)))
         if row is not None and row[1] is None:
             return None
         left = -1.0 if row is None else (decode_utc(row[1]) - self._engine.clock()).total_seconds()
@@ -180,7 +180,7 @@ class KeyValues:
             size = batch if limit is None else min(batch, limit - removed)
             moment = encode_utc(now)
             params = (moment, encode_utc(now - _LEASE_KEPT), size, moment)
-            count = int(self._engine.write(self._sql.purge, params).rowcount)
+            count = self._table.write(self._sql.purge, params)
             removed += count
             if count < size:
                 break
@@ -192,7 +192,7 @@ class KeyValues:
         """Give the values of those of the keys that are there, in one query for any number of keys."""
         wanted = list(dict.fromkeys(map(checked_key, keys)))
         params = (*self._ns, encode_json(wanted), self._now())
-        found = {key: decode_json(value) for key, value in self._engine.fetch_all(self._sql.get_many, params)}
+        found = {key: decode_json(value) for key, value in self._table.fetch_all(self._sql.get_many, params)}
         return {key: found[key] for key in wanted if key in found}
 
     def set_many(self, values: Mapping[str, Any], *, ttl_s: float | None = None) -> None:
@@ -200,28 +200,25 @@ class KeyValues:
         now = self._engine.clock()
         # in one order, so that two of them never wait for each other
         rows = [self._row(key, values[key], now, ttl_s) for key in sorted(values)]
-        if not rows:
-            return
-        with self._engine.transaction():
-            self._engine.execute_many(self._sql.set_quietly, rows)
-            self._announce()
+        if rows:
+            self._table.write_rows(self._sql.set_quietly, rows)
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Delete many keys in one statement; gives the number of those that were there and not expired."""
         params = (*self._ns, encode_json(list(map(checked_key, keys))), self._now())
-        return sum(bool(row[0]) for row in self._engine.write_all(self._sql.delete_many, params))
+        return sum(bool(row[0]) for row in self._table.write_all(self._sql.delete_many, params))
 
     def clear(self, prefix: str = "") -> int:
         """Delete all keys, or those that begin with the prefix; gives the number of rows, expired or not."""
         sql, bounds = _range(self._sql.clear, prefix)
-        count = int(self._engine.write(sql, (*self._ns, *bounds)).rowcount)
-        self._announce()
+        count = self._table.write(sql, (*self._ns, *bounds))
+        self._table.announce()
         return count
 
     def count(self, prefix: str = "") -> int:
         """Count the keys that are not expired, or those of them that begin with the prefix."""
         sql, bounds = _range(self._sql.count, prefix)
-        row = self._engine.fetch_one(sql, (*self._ns, *bounds, self._now()))
+        row = self._table.fetch_one(sql, (*self._ns, *bounds, self._now()))
         return int(row[0]) if row else 0
 
     def page(self, prefix: str = "", *, size: int = 100, after: str | None = None) -> Page[Entry]:
@@ -236,7 +233,7 @@ class KeyValues:
             lower, first = self._sql.next_page, after
         sql = lower.bounded if end else lower.open
         params = (*self._ns, first, *end, self._now(), size + 1)
-        entries = tuple(map(_entry, self._engine.fetch_all(sql, params)))
+        entries = tuple(map(_entry, self._table.fetch_all(sql, params)))
         return Page(entries[:size], entries[size - 1].key if len(entries) > size else None, size)
 
     def scan(self, prefix: str = "", *, chunk: int = 500) -> Iterator[Entry]:
@@ -303,10 +300,6 @@ class KeyValues:
     def _row(self, key: str, value: Any, now: datetime, ttl_s: float | None) -> tuple[Any, ...]:
         """Give what an insert takes; last come the time now and the expiry."""
         return (*self._own, checked_key(key), encode_json(value), encode_utc(now), expiry_of(now, ttl_s))
-
-    def _announce(self) -> None:
-        if self._sql.announce_sql:
-            self._engine.execute(f"SELECT {self._sql.announce_sql}")
 
 
 _ABSENT = object()

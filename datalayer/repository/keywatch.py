@@ -114,11 +114,11 @@ class Watch:
         engine, sql = self._table.engine, self._table.sql
         now = encode_utc(engine.clock())
         if self._key is not None:
-            rows = engine.fetch_all(sql.get_live, (*self._place, self._key, now))
+            rows = self._table.fetch_all(sql.get_live, (*self._place, self._key, now))
         else:
             bounds = bounds_of(self._prefix)
             text = sql.first_page.bounded if len(bounds) > 1 else sql.first_page.open
-            rows = engine.fetch_all(text, (*self._place, *bounds, now, self._limit + 1))
+            rows = self._table.fetch_all(text, (*self._place, *bounds, now, self._limit + 1))
         if len(rows) > self._limit:
             raise DataLayerError(
                 f"more than {self._limit} keys begin with {self._prefix!r}",

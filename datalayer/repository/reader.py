@@ -15,9 +15,9 @@ from typing import Any, Generic, Self, TypeVar, cast, get_args
 import peewee
 
 from datalayer.engine.connection import Engine
-from datalayer.engine.translate import StatementRefused
-from datalayer.errors import DataLayerError, MultipleFound, NotFound, SchemaMismatch
+from datalayer.errors import DataLayerError, MultipleFound, NotFound
 from datalayer.repository import relations
+from datalayer.repository.mismatch import explain_refusal
 from datalayer.repository.page import (
     Order,
     Page,
@@ -321,19 +321,9 @@ class Reader(Generic[M]):
 
     def explain(self, exc: DataLayerError) -> DataLayerError:
         """Make a statement that the database did not understand say which columns it lacks."""
-        if not isinstance(exc, StatementRefused | SchemaMismatch):
-            return exc
-        found = set(self.engine.probe_columns(self.shape.table_name))
-        table = self.shape.table_name
-        missing = [f"{table}.{column}" for column in self.shape.column_of.values() if column not in found]
-        if not missing:
-            return exc
-        what = f"table {table}" if not found else ", ".join(missing)
-        return SchemaMismatch(
-            f"{self.engine.display_url} has no {what}",
-            missing=missing,
-            why=f"{self.model.__name__} needs it; the database is older than the code, or another one",
-            hint="run `datalayer migrate`",
+        shape = self.shape
+        return explain_refusal(
+            exc, self.engine, shape.table_name, shape.column_of.values(), needed_by=self.model.__name__
         )
 
 

@@ -1,4 +1,4 @@
-"""Sessions: what a user works on in a project, with the files taken in and left out.
+"""The repository of sessions: saved with both lists, found by project or name, one of a project active.
 
 The active session of a project is a key of its own in key_value_store. Knows no other domain.
 """
@@ -6,107 +6,30 @@ The active session of a project is a key of its own in key_value_store. Knows no
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any
 
 import peewee
 
+from datalayer.domains.sessions.files import FileList, PathLike, checked_paths, refuse_both
+from datalayer.domains.sessions.model import Session, SessionFiles
 from datalayer.engine.connection import Engine
-from datalayer.errors import CheckViolation, NotFound
+from datalayer.errors import NotFound
 from datalayer.repository.base import Repository
-from datalayer.repository.fields import IdField, UtcField, encode_json, encode_utc, new_id
+from datalayer.repository.fields import encode_utc, new_id
 from datalayer.repository.keytable import KeyTable
 from datalayer.repository.keyvalue import KeyValues
-from datalayer.repository.mixins import Model, Timestamps
 from datalayer.repository.page import Page
 from datalayer.repository.project import project_hash
 
-__all__ = ["ExcludedFile", "IncludedFile", "Session", "SessionFiles", "Sessions"]
+__all__ = ["Sessions"]
 
 _NEWEST_FIRST = ("-updated_at", "-id")
+_OWN_FIELDS = frozenset({"id", "created_at", "updated_at"})
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-
-PathLike = str | os.PathLike[str]
-
-
-class Session(Timestamps):
-    """What a user works on in a project.
-
-    `project_hash` follows `project_directory`, which is kept as it was given.
-    """
-
-    id = IdField()
-    name = peewee.TextField()
-    project_directory = peewee.TextField()
-    project_hash = peewee.TextField()
-    task_description = peewee.TextField(default="")
-    search_term = peewee.TextField(default="")
-    title_regex = peewee.TextField(default="")
-    content_regex = peewee.TextField(default="")
-    negative_title_regex = peewee.TextField(default="")
-    negative_content_regex = peewee.TextField(default="")
-    is_regex_active = peewee.BooleanField(default=False)
-    codebase_structure = peewee.TextField(default="")
-    search_selected_files_only = peewee.BooleanField(default=False)
-    model_used = peewee.TextField(null=True)
-
-    class Meta:
-        """Where it is stored."""
-
-        table_name = "sessions"
-
-
-class IncludedFile(Model):
-    """A file taken into a session; a path is never excluded at the same time, a rule of the database."""
-
-    id = peewee.BigAutoField()
-    session_id = peewee.TextField()
-    path = peewee.TextField()
-    created_at = UtcField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table_name = "included_files"
-
-
-class ExcludedFile(Model):
-    """A file left out of a session."""
-
-    id = peewee.BigAutoField()
-    session_id = peewee.TextField()
-    path = peewee.TextField()
-    created_at = UtcField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table_name = "excluded_files"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFiles:
-    """A session with its files, whose paths are in the order of their code points."""
-
-    session: Session
-    included_files: tuple[str, ...] = ()
-    excluded_files: tuple[str, ...] = ()
-
-
-class _FileList(NamedTuple):
-    """The statements over one of the two lists; `keep` and `remove` take paths as a JSON array."""
-
-    name: str
-    find: str
-    keep: str
-    remove: str
-    add: str
-    copy: str
 
 
 class Sessions(Repository[Session]):
@@ -125,10 +48,8 @@ class Sessions(Repository[Session]):
     ) -> None:
         super().__init__(engine, model, data_dir=data_dir)
         self._active = KeyValues(KeyTable(engine, "key_value_store"))
-        self._included = _file_list(engine, "included_files")
-        self._excluded = _file_list(engine, "excluded_files")
-        sql = engine.dialect.sql
-        self._touch_sql = sql("UPDATE sessions SET updated_at = ? WHERE id = ?")
+        self._included = FileList(engine, "included_files")
+        self._excluded = FileList(engine, "excluded_files")
 
     # -- a session with its files ------------------------------------------------------------------
 
@@ -146,8 +67,8 @@ class Sessions(Repository[Session]):
             CheckViolation: a path is in both lists, or empty; the project directory is empty.
             NotNullViolation: the name or the project directory is missing.
         """
-        included, excluded = _paths(included_files), _paths(excluded_files)
-        _refuse_both(included, excluded)
+        included, excluded = checked_paths(included_files), checked_paths(excluded_files)
+        refuse_both(included, excluded)
         with self.engine.transaction():
             values: dict[str, Any] = {**session.__data__, "updated_at": self.engine.clock()}
             saved = self.upsert(**values)
@@ -177,8 +98,8 @@ class Sessions(Repository[Session]):
             NotFound: there is no such session.
             CheckViolation: a path is in both lists, or empty.
         """
-        included, excluded = _paths(included_files), _paths(excluded_files)
-        _refuse_both(included, excluded)
+        included, excluded = checked_paths(included_files), checked_paths(excluded_files)
+        refuse_both(included, excluded)
         with self.engine.transaction():
             self._touch(key)
             self._write_files(key, included, excluded)
@@ -190,7 +111,7 @@ class Sessions(Repository[Session]):
             NotFound: there is no such session.
             CheckViolation: a path is empty.
         """
-        return self._move_to(self._included, self._excluded, key, _paths(paths))
+        return self._move_to(self._included, self._excluded, key, checked_paths(paths))
 
     def exclude(self, key: str, paths: Iterable[PathLike]) -> int:
         """Add paths to the excluded files, taking them off the included ones; gives the number of new ones.
@@ -199,7 +120,7 @@ class Sessions(Repository[Session]):
             NotFound: there is no such session.
             CheckViolation: a path is empty.
         """
-        return self._move_to(self._excluded, self._included, key, _paths(paths))
+        return self._move_to(self._excluded, self._included, key, checked_paths(paths))
 
     def forget_files(self, key: str, paths: Iterable[PathLike]) -> int:
         """Take paths off whichever list they are in; gives the number of those that were in one.
@@ -207,13 +128,10 @@ class Sessions(Repository[Session]):
         Raises:
             NotFound: there is no such session.
         """
-        given = encode_json(_paths(paths))
+        given = checked_paths(paths)
         with self.engine.transaction():
             self._touch(key)
-            return sum(
-                int(self.engine.write(files.remove, (key, given)).rowcount)
-                for files in (self._included, self._excluded)
-            )
+            return self._included.remove(key, given) + self._excluded.remove(key, given)
 
     # -- finding -----------------------------------------------------------------------------------
 
@@ -285,7 +203,7 @@ class Sessions(Repository[Session]):
             copied = self.add(**(values if name is None else {**values, "name": name}), id=new_id())
             now = encode_utc(self.engine.clock())
             for files in (self._included, self._excluded):
-                self.engine.write(files.copy, (copied.id, now, key))
+                files.copy(key, copied.id, now)
             return self._with_files([copied])[0]
 
     def delete(self, subject: Session | str, /) -> None:
@@ -372,99 +290,35 @@ class Sessions(Repository[Session]):
         return nullcontext() if self.engine.in_transaction else self.engine.transaction(read=True)
 
     def _with_files(self, sessions: Sequence[Session]) -> list[SessionFiles]:
-        keys = encode_json([session.id for session in sessions])
-        included, excluded = (
-            self._find_files(files, keys) if sessions else {} for files in (self._included, self._excluded)
-        )
+        keys = [session.id for session in sessions]
+        included, excluded = self._included.find(keys), self._excluded.find(keys)
         return [
             SessionFiles(session, tuple(included.get(session.id, ())), tuple(excluded.get(session.id, ())))
             for session in sessions
         ]
 
-    def _find_files(self, files: _FileList, keys: str) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for session_id, path in self.engine.fetch_all(files.find, (keys,)):
-            found[session_id].append(path)
-        return found
-
     def _touch(self, key: str) -> None:
         """Raise `updated_at`, which locks the session too: whoever changes its files does so in turn."""
-        if self.engine.write(self._touch_sql, (encode_utc(self.engine.clock()), key)).rowcount == 0:
-            raise NotFound(f"no Session answers to {key!r}")
+        super()._update(key, {}, None)
 
     def _write_files(self, key: str, included: list[str], excluded: list[str]) -> None:
         """Make the lists these in a locked session; what goes, goes first: a path may change lists."""
         now = encode_utc(self.engine.clock())
-        wanted = ((self._included, encode_json(included)), (self._excluded, encode_json(excluded)))
+        wanted = ((self._included, included), (self._excluded, excluded))
         for files, paths in wanted:
-            self.engine.write(files.keep, (key, paths))
+            files.keep(key, paths)
         for files, paths in wanted:
-            self.engine.write(files.add, (key, now, paths))
+            files.add(key, now, paths)
 
-    def _move_to(self, goal: _FileList, other: _FileList, key: str, paths: list[str]) -> int:
-        given = encode_json(paths)
+    def _move_to(self, goal: FileList, other: FileList, key: str, paths: list[str]) -> int:
         with self.engine.transaction():
             self._touch(key)
-            self.engine.write(other.remove, (key, given))
-            return int(self.engine.write(goal.add, (key, encode_utc(self.engine.clock()), given)).rowcount)
-
-
-_OWN_FIELDS = frozenset({"id", "created_at", "updated_at"})
-
-
-def _file_list(engine: Engine, table: str) -> _FileList:
-    dialect = engine.dialect
-    each = dialect.each_text()
-    return _FileList(
-        table,
-        *map(
-            dialect.sql,
-            (
-                # session ids as a JSON array
-                f"SELECT session_id, path FROM {table}"
-                f" WHERE session_id IN ({each}) ORDER BY session_id, path",
-                # session id, paths
-                f"DELETE FROM {table} WHERE session_id = ? AND path NOT IN ({each})",
-                # session id, paths
-                f"DELETE FROM {table} WHERE session_id = ? AND path IN ({each})",
-                # session id, now, paths; WHERE keeps SQLite from reading ON as a join's
-                f"INSERT INTO {table} (session_id, created_at, path)"
-                f" SELECT ?, ?, given.path FROM ({dialect.each_text('path')}) AS given WHERE TRUE"
-                " ON CONFLICT (session_id, path) DO NOTHING",
-                # new session id, now, session id
-                f"INSERT INTO {table} (session_id, created_at, path)"
-                f" SELECT ?, ?, path FROM {table} WHERE session_id = ?",
-            ),
-        ),
-    )
+            other.remove(key, paths)
+            return goal.add(key, encode_utc(self.engine.clock()), paths)
 
 
 def _active_key(digest: str) -> str:
     return f"sessions.active:{digest}"
-
-
-def _paths(paths: Iterable[PathLike]) -> list[str]:
-    """Give the paths as texts, each once."""
-    if isinstance(paths, str):
-        raise CheckViolation(f"the paths are one text, {paths!r}", hint="give a list of paths")
-    given = list(dict.fromkeys(os.fspath(path) for path in paths))
-    for path in given:
-        if not path or "\0" in path:
-            raise CheckViolation(f"{path!r} cannot be the path of a file", columns=("path",))
-    return given
-
-
-def _refuse_both(included: list[str], excluded: list[str]) -> None:
-    both = set(included).intersection(excluded)
-    if both:
-        raise CheckViolation(
-            f"{min(both)!r} is both included and excluded",
-            table="included_files",
-            columns=("session_id", "path"),
-            constraint="included_files_not_excluded",
-            why=f"{len(both)} paths are in both lists",
-            hint="take them off one",
-        )
 
 
 def _follow(values: dict[str, Any]) -> None:
