@@ -13,11 +13,11 @@ from benchmarks.peers import Opened, Peer, make_rows, open_peers
 
 __all__ = ["run"]
 
-ROUNDS = 7
+ROUNDS = 5
 STORED = 100_000
-SINGLE = 4_000
-ALONE = 1_000
-PAGES = 200
+SINGLE = 2_000
+ALONE = 500
+PAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
