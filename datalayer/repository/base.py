@@ -39,7 +39,8 @@ class Repository(Reader[M]):
 
     `class Jobs(Repository[Job])` says it all; `store.repository(Job)` makes one without a class. Conditions
     are `field=value` (a list: any of them; None: NULL) or Peewee expressions, all of which must hold. Without
-    `order_by`, rows come by their primary key; NULL sorts first. Safe to share among threads.
+    `order_by`, rows come by their primary key; NULL sorts first. A field that has the name of an argument
+    (`size`, `limit`, ...) needs the expression: `Model.size == 5`. Safe to share among threads.
     """
 
     def __init__(self, engine: Engine, model: type[M] | None = None, *, data_dir: Path | None = None) -> None:
@@ -63,11 +64,7 @@ class Repository(Reader[M]):
             UniqueViolation, ForeignKeyViolation, NotNullViolation, CheckViolation: a rule of the database.
         """
         shape = self.shape
-        data = shape.with_defaults(shape.normalise(values if row is None else row.__data__))
-        if shape.is_stamped:
-            self.stamp(data)
-        if shape.auto_key and data.get(shape.auto_key) is None:
-            data.pop(shape.auto_key, None)
+        data = self.filled_in(values if row is None else row)
         self._insert(data)
         return shape.adopt(row, data, self)
 
@@ -91,9 +88,7 @@ class Repository(Reader[M]):
         version.
         """
         shape = self.shape
-        data = shape.with_defaults(shape.normalise(values if row is None else row.__data__))
-        if shape.is_stamped:
-            self.stamp(data)
+        data = self.filled_in(values if row is None else row, touched=True)
         names = tuple(data)
         sql = bulk.upsert_sql(shape, names, tuple(on) or shape.key_names) + f" RETURNING {shape.columns}"
         found = self._write_one(sql, [shape.encode_one(name, value) for name, value in data.items()])
@@ -310,6 +305,18 @@ class Repository(Reader[M]):
             return self.engine.write_one(sql, params)
         except DataLayerError as exc:
             raise self.explain(exc) from exc.__cause__
+
+    def filled_in(self, row: M | Mapping[str, Any], *, touched: bool = False) -> dict[str, Any]:
+        """Give all values of a row that is to be inserted; `touched` says that it counts as changed now."""
+        shape = self.shape
+        data = shape.with_defaults(shape.normalise(row.__data__ if isinstance(row, peewee.Model) else row))
+        if shape.is_stamped:
+            if touched:
+                data["updated_at"] = None
+            self.stamp(data)
+        if shape.auto_key and data.get(shape.auto_key) is None:
+            data.pop(shape.auto_key, None)
+        return data
 
     def stamp(self, data: dict[str, Any]) -> dict[str, Any]:
         """Set the times of a new row, where the caller did not."""

@@ -7,8 +7,6 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
-import peewee
-
 from datalayer.errors import DataLayerError
 from datalayer.repository.shape import Shape
 
@@ -69,7 +67,7 @@ def upsert_many(repository: Repository[Any], rows: Iterable[Any], on: Sequence[s
     count = 0
     try:
         with engine.transaction():
-            for names, values in _batches(repository, rows):
+            for names, values in _batches(repository, rows, touched=True):
                 count += engine.execute_many(upsert_sql(shape, names, on), values)
     except DataLayerError as exc:
         raise repository.explain(exc) from exc.__cause__
@@ -77,7 +75,7 @@ def upsert_many(repository: Repository[Any], rows: Iterable[Any], on: Sequence[s
 
 
 def _batches(
-    repository: Repository[Any], rows: Iterable[Any]
+    repository: Repository[Any], rows: Iterable[Any], *, touched: bool = False
 ) -> Iterator[tuple[tuple[str, ...], Iterable[Any]]]:
     """Give runs of rows that have the same fields, as the driver takes them."""
     shape = repository.shape
@@ -90,7 +88,7 @@ def _batches(
             if values is not None:
                 yield names, _encoded(shape, names, values)
                 continue
-        complete = [_complete(repository, row) for row in chunk]
+        complete = [repository.filled_in(row, touched=touched) for row in chunk]
         for names, run in groupby(complete, key=tuple):
             yield names, _encoded(shape, names, map(_getter(names), run))
 
@@ -118,17 +116,6 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], Any]:
 def _is_filled_in(shape: Shape[Any]) -> bool:
     """Say whether rows get values that the caller did not give."""
     return shape.is_stamped or bool(shape.model._meta.defaults)
-
-
-def _complete(repository: Repository[Any], row: Mapping[str, Any] | peewee.Model) -> dict[str, Any]:
-    shape = repository.shape
-    data = shape.normalise(row.__data__ if isinstance(row, peewee.Model) else row)
-    data = shape.with_defaults(data)
-    if shape.is_stamped:
-        repository.stamp(data)
-    if shape.auto_key and data.get(shape.auto_key) is None:
-        data.pop(shape.auto_key, None)
-    return data
 
 
 def _encoded(shape: Shape[Any], given: tuple[str, ...], rows: Iterable[Any]) -> Iterable[Any]:

@@ -65,7 +65,7 @@ class Model(peewee.Model):
         if repository is None:
             raise DataLayerError(
                 f"this {type(self).__name__} came from no repository",
-                hint="pass it to repository.add() first",
+                hint="repository.add() takes a new row, repository.update() one that was read elsewhere",
             )
         return repository
 

@@ -107,7 +107,7 @@ class Shape(Generic[M]):
         return found
 
     def normalise(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the values under their fields' names, related rows as their keys; unknown names are refused."""
+        """Give the values under their fields' names, related rows as keys; unknown names are refused."""
         known = values.keys() <= self.fields.keys()
         data = dict(values) if known else {self.field(name).name: value for name, value in values.items()}
         for name, key_name in self._references:

@@ -245,6 +245,21 @@ def test_upsert_adds_or_changes_the_row_with_the_same_unique_fields(notes: Notes
     assert [(note.title, note.size) for note in notes.find()] == [("a", 5), ("b", 6)]
 
 
+def test_upsert_of_a_row_that_was_read_counts_as_a_change(engine: Engine) -> None:
+    now = [datetime(2026, 5, 1, tzinfo=UTC)]
+    engine.clock = lambda: now[0]
+    engine.peewee.create_tables([Document])
+    documents = Repository(engine, Document)
+    read = documents.get(documents.add(name="a").id)
+    now[0] += timedelta(days=1)
+
+    assert documents.upsert(read).updated_at == datetime(2026, 5, 2, tzinfo=UTC)
+    now[0] += timedelta(days=1)
+    documents.upsert_many([read])
+    assert documents.get(read.id).updated_at == datetime(2026, 5, 3, tzinfo=UTC)
+    assert documents.get(read.id).created_at == datetime(2026, 5, 1, tzinfo=UTC)
+
+
 def test_upsert_keeps_the_creation_and_raises_the_version(documents: Repository[Document]) -> None:
     first = documents.upsert(id="x", name="a")
     again = documents.upsert(id="x", name="b")

@@ -70,8 +70,7 @@ class Sessions(Repository[Session]):
         included, excluded = checked_paths(included_files), checked_paths(excluded_files)
         refuse_both(included, excluded)
         with self.engine.transaction():
-            values: dict[str, Any] = {**session.__data__, "updated_at": self.engine.clock()}
-            saved = self.upsert(**values)
+            saved = self.upsert(session)
             self._write_files(saved.id, included, excluded)
         return SessionFiles(saved, tuple(sorted(included)), tuple(sorted(excluded)))
 
