@@ -93,6 +93,8 @@ class Worker:
         lease_s: float = 60.0,
         poll_s: float = 1.0,
     ) -> None:
+        if not handlers:
+            raise DataLayerError("a worker needs a handler", hint="give {task_type: function}")
         self.jobs = jobs
         self.handlers = dict(handlers)
         self.name = name or worker_name()
@@ -104,7 +106,7 @@ class Worker:
         self._rescued_at = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<Worker {self.name} for {', '.join(self._task_types) or 'nothing'}>"
+        return f"<Worker {self.name} for {', '.join(self._task_types)}>"
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -171,8 +173,6 @@ class Worker:
         return due is not None and due <= self.jobs.engine.clock()
 
     def _claim(self) -> Job | None:
-        if not self._task_types:
-            return None
         return self.jobs.claim(self.name, lease_s=self.lease_s, task_types=self._task_types)
 
     def _rescue(self) -> None:
