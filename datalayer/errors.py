@@ -119,8 +119,14 @@ class InvalidTransition(DataLayerError):
 class ConstraintViolation(DataLayerError):
     """A rule of the database refused the change; the statement had no effect.
 
-    `table`, `columns` and `constraint` are given as far as the engine tells them (SQLite names no columns for
-    a foreign key, and no constraint for NOT NULL).
+    `table`, `columns` and `constraint` are the rule's own; for a foreign key those of the table that refers.
+    What is not known for sure is None or empty:
+
+    - `constraint` of a rule without a name, which only PostgreSQL names by itself, and of NOT NULL;
+    - `columns` of a trigger's rule; on PostgreSQL those of a CHECK, and of a row that is still referred to;
+    - on SQLite all three where COMMIT finds a deferred key broken, and where one of several foreign keys was
+      broken by a statement that does not show which (a trigger's, one with many rows of values, UPDATE FROM);
+      all but a rule's name on an engine that was opened without a store.
     """
 
     code = "DL-E210"

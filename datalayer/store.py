@@ -25,6 +25,7 @@ from datalayer.repository.base import Repository
 from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.check import Finding, check
 from datalayer.schema.migrator import MigrationResult, migrate
+from datalayer.schema.violation import complete
 
 __all__ = ["Store", "close_database", "connect", "default_database", "ensure_connection"]
 
@@ -43,6 +44,8 @@ class Store(Domains):
 
     def __init__(self, engine: Engine, *, data_dir: Path | None = None) -> None:
         self.engine = engine
+        if not engine.dialect.tells_violations:
+            engine.complete_violation = complete
         self._data_dir = data_dir
         self._temporary_dir: Path | None = None
         self._repositories: dict[Any, Any] = {}

@@ -25,7 +25,7 @@ from datalayer.engine.address import Address
 from datalayer.engine.dialect import Dialect
 from datalayer.engine.statements import StatementLog
 from datalayer.engine.transaction import State, Transaction
-from datalayer.errors import DatabaseUnavailable, DataLayerError
+from datalayer.errors import ConstraintViolation, DatabaseUnavailable, DataLayerError
 
 if TYPE_CHECKING:
     from datalayer.engine.bridge import PeeweeFace
@@ -82,6 +82,8 @@ class Engine(ABC):
     dialect: Dialect
     path: Path | None = None
     driver_errors: tuple[type[BaseException], ...]
+    # fills in what the driver leaves unsaid of a broken rule; given by who knows schemas (the store)
+    complete_violation: Callable[[Any, ConstraintViolation, str, Sequence[Any]], None] | None = None
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
@@ -301,15 +303,21 @@ class Engine(ABC):
     def notice_death(self, state: State) -> bool:
         """Say whether the database ended the transaction by itself, and remember it."""
 
-    def fail(self, state: State, exc: BaseException) -> DataLayerError:
-        """Translate a driver's error and doom the block that it happened in."""
+    def fail(self, state: State, exc: BaseException, sql: str, params: Sequence[Any] = ()) -> DataLayerError:
+        """Translate a driver's error and doom the block that it happened in.
+
+        `params` are empty where the statement had many rows of them.
+        """
         error = self.translate(exc)
+        error.__cause__ = exc
+        if self.complete_violation is not None and isinstance(error, ConstraintViolation):
+            self.complete_violation(state.conn, error, sql, params)
         if state.frames:
             if state.frames[0].read and isinstance(error, DatabaseUnavailable):
                 error = DataLayerError("a read transaction cannot write", hint="begin it without read=True")
             state.failure = error
             self.notice_death(state)
-        error.__cause__ = exc
+            error.__cause__ = exc
         return error
 
     # -- what each engine brings -------------------------------------------------------------------

@@ -20,7 +20,8 @@ class Dialect:
 
     `row_lock` and `row_lock_skip` end a SELECT whose rows are to be changed (nothing on SQLite, where a write
     transaction is the lock). `parameter_limit` bounds the values of one statement. `has_row_id` says that the
-    driver gives the key of an inserted row without RETURNING.
+    driver gives the key of an inserted row without RETURNING, `tells_violations` that the error of a broken
+    rule names its table and constraint.
     """
 
     name: EngineName
@@ -29,6 +30,7 @@ class Dialect:
     row_lock: str
     row_lock_skip: str
     has_row_id: bool
+    tells_violations: bool
     has_copy: bool
     nulls_first: bool
     columns_sql: str
@@ -179,6 +181,7 @@ SQLITE = Dialect(
     row_lock="",
     row_lock_skip="",
     has_row_id=True,
+    tells_violations=False,
     has_copy=False,
     nulls_first=True,
     columns_sql="SELECT name FROM pragma_table_xinfo(?)",
@@ -216,6 +219,7 @@ POSTGRES = Dialect(
     row_lock=" FOR UPDATE",
     row_lock_skip=" FOR UPDATE SKIP LOCKED",
     has_row_id=False,
+    tells_violations=True,
     has_copy=True,
     nulls_first=False,
     columns_sql=(

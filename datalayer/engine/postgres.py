@@ -128,7 +128,7 @@ class PostgresEngine(Engine):
             # None, not (): without parameters a % in the text is a %
             return self.run(state, sql, params or None)
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql, params) from exc
 
     write = execute
 
@@ -159,7 +159,7 @@ class PostgresEngine(Engine):
                 cursor.executemany(sql, rows)
                 count: int = cursor.rowcount
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql) from exc
         if self.statements.is_watched:
             self.statements.record(sql, (), perf_counter() - started)
         return count
@@ -183,7 +183,7 @@ class PostgresEngine(Engine):
                         copy.write_row(row)
                 count: int = cursor.rowcount
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, statement) from exc
         if self.statements.is_watched:
             self.statements.record(statement, (), perf_counter() - started)
         return count
@@ -195,9 +195,9 @@ class PostgresEngine(Engine):
         self.notice_death(state)
         state.refuse_if_doomed()
 
-    def fail(self, state: State, exc: BaseException) -> DataLayerError:
+    def fail(self, state: State, exc: BaseException, sql: str, params: Sequence[Any] = ()) -> DataLayerError:
         """Translate a driver's error, doom the block, and let go of a connection that broke."""
-        error = super().fail(state, exc)
+        error = super().fail(state, exc, sql, params)
         self._drop_if_lost(state)
         return error
 

@@ -105,7 +105,7 @@ class SqliteEngine(Engine):
         try:
             return self.run(state, sql, params)
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql, params) from exc
 
     def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute and give the first row, or None."""
@@ -119,7 +119,7 @@ class SqliteEngine(Engine):
                 return self.run(state, sql, params).fetchone()
             return state.conn.execute(sql, params).fetchone()
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql, params) from exc
 
     def write(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement that writes, queueing at the gate where it commits by itself."""
@@ -136,7 +136,7 @@ class SqliteEngine(Engine):
         try:
             return self.run(state, sql, params)
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql, params) from exc
 
     def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute one statement that writes and gives one row back; None where it wrote nothing."""
@@ -172,7 +172,7 @@ class SqliteEngine(Engine):
         try:
             count: int = state.conn.executemany(sql, rows).rowcount
         except self.driver_errors as exc:
-            raise self.fail(state, exc) from exc
+            raise self.fail(state, exc, sql) from exc
         if self.statements.is_watched:
             self.statements.record(sql, (), perf_counter() - started)
         return count

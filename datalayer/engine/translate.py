@@ -24,7 +24,7 @@ from datalayer.errors import (
     UniqueViolation,
 )
 
-__all__ = ["StatementRefused", "from_postgres", "from_sqlite"]
+__all__ = ["StatementRefused", "from_postgres", "from_sqlite", "sentence"]
 
 
 class StatementRefused(DataLayerError):
@@ -35,6 +35,8 @@ _MIGRATE_HINT = "run `datalayer migrate`, or point the program at the right data
 _REPAIR_HINT = "run `datalayer check-db`, and put the newest backup in its place if it is damaged"
 # the one situation that SQLite has no code for; PostgreSQL has 42P01 and 42703
 _SQLITE_LACKS = ("no such table: ", "no such column: ", " has no column named ")
+# SQLITE_CONSTRAINT_DATATYPE, which Python's sqlite3 calls "unknown"
+_DATATYPE = 3091
 _RETRY_HINT = "try again; store.run_transaction() does so by itself"
 
 _SQLITE_UNAVAILABLE = {
@@ -73,6 +75,8 @@ def from_sqlite(exc: BaseException, where: str) -> DataLayerError:
     name = getattr(exc, "sqlite_errorname", None)
     if name is None:
         return _from_python(exc, where)
+    if getattr(exc, "sqlite_errorcode", None) == _DATATYPE:
+        name = "SQLITE_CONSTRAINT_DATATYPE"
     primary = "_".join(name.split("_")[:2])
     if primary == "SQLITE_CONSTRAINT":
         return _sqlite_violation(name, str(exc), where)
@@ -116,7 +120,8 @@ def _sqlite_violation(name: str, message: str, where: str) -> ConstraintViolatio
     if name == "SQLITE_CONSTRAINT_NOTNULL":
         table, columns = _split_columns(detail)
         return NotNullViolation(f"{detail} must have a value", table=table, columns=columns)
-    if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+    # ON DELETE RESTRICT has the code of a trigger, which it is inside (sqlite.org, src/fkey.c)
+    if name == "SQLITE_CONSTRAINT_FOREIGNKEY" or message == "FOREIGN KEY constraint failed":
         return ForeignKeyViolation(
             f"a reference does not hold in {where}", why="the row referred to is missing, or still used"
         )
@@ -130,7 +135,7 @@ def _sqlite_violation(name: str, message: str, where: str) -> ConstraintViolatio
         return CheckViolation("a trigger refused the change", why=message)
     if name == "SQLITE_CONSTRAINT_DATATYPE":
         # cannot store TEXT value in INTEGER column t.c
-        table, columns = _split_columns(message.rsplit(" ", 1)[-1])
+        table, columns = _split_columns(message.partition(" column ")[2])
         return CheckViolation(f"{message}", table=table, columns=columns)
     return ConstraintViolation(f"{where} refused the change", why=message)
 
@@ -155,13 +160,13 @@ _POSTGRES_UNAVAILABLE = {
     "58": ("the server's system gave an error", "check the server's log"),
 }
 _POSTGRES_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
-_POSTGRES_VIOLATIONS: dict[str, tuple[type[ConstraintViolation], str]] = {
-    "23505": (UniqueViolation, "{subject} is taken already"),
-    "23P01": (UniqueViolation, "{subject} conflicts with another row"),
-    "23503": (ForeignKeyViolation, "a reference of {subject} does not hold"),
-    "23001": (ForeignKeyViolation, "a reference of {subject} does not hold"),
-    "23502": (NotNullViolation, "{subject} must have a value"),
-    "23514": (CheckViolation, "the rule {constraint} does not hold"),
+_POSTGRES_VIOLATIONS: dict[str, type[ConstraintViolation]] = {
+    "23505": UniqueViolation,
+    "23P01": UniqueViolation,
+    "23503": ForeignKeyViolation,
+    "23001": ForeignKeyViolation,
+    "23502": NotNullViolation,
+    "23514": CheckViolation,
 }
 
 
@@ -217,22 +222,49 @@ def _first_line(exc: BaseException) -> str:
 
 
 def _postgres_violation(diag: Any, state: str, message: str) -> ConstraintViolation:
-    kind, sentence = _POSTGRES_VIOLATIONS[state]
-    table: str | None = diag.table_name
-    columns = (diag.column_name,) if diag.column_name else _detail_columns(diag.message_detail)
     constraint: str | None = diag.constraint_name
-    subject = ", ".join(f"{table}.{column}" for column in columns) if columns else (table or "the row")
-    what = sentence.format(subject=subject, constraint=constraint)
+    columns = (diag.column_name,) if diag.column_name else _detail_columns(diag.message_detail)
     # a rule in a trigger says `rule_name: what is wrong`; the server's own sentences would only repeat `what`
     rule, _, why = message.partition(": ")
-    return kind(
-        what, table=table, columns=columns, constraint=constraint, why=why if rule == constraint else None
+    error = _POSTGRES_VIOLATIONS[state](
+        message,
+        table=diag.table_name,
+        columns=columns,
+        constraint=constraint,
+        why=why if rule == constraint else None,
     )
+    error.what = sentence(error)
+    if state == "23P01":
+        error.what = f"{_subject(error)} conflicts with another row"
+    error.args = (error.what,)
+    return error
 
 
 def _detail_columns(detail: str | None) -> tuple[str, ...]:
-    """Take the column names out of `Key (a, b)=(1, 2) ...`; the values stay out of errors."""
+    """Take the column names out of `Key (a, b)=(1, 2) ...`; the values stay out of errors.
+
+    Where a row is still referred to they are those of the row, not of the table that the error names.
+    """
     if not detail or not detail.startswith("Key ("):
+        return ()
+    if detail.rpartition(")")[2].startswith(" is still referenced from "):
         return ()
     names = detail[5:].partition(")=(")[0]
     return tuple(name.strip('"') for name in names.split(", "))
+
+
+def sentence(error: ConstraintViolation) -> str:
+    """Say what a violation is, from its facts: the same on both engines."""
+    if isinstance(error, UniqueViolation):
+        return f"{_subject(error)} is taken already"
+    if isinstance(error, NotNullViolation):
+        return f"{_subject(error)} must have a value"
+    if isinstance(error, ForeignKeyViolation):
+        return f"a reference of {_subject(error)} does not hold"
+    return f"the rule {error.constraint} does not hold" if error.constraint else error.what
+
+
+def _subject(error: ConstraintViolation) -> str:
+    if error.columns:
+        return ", ".join(f"{error.table}.{column}" for column in error.columns)
+    return error.table or "the row"
