@@ -98,8 +98,11 @@ def parent_query(reference: Reference, write: Write, params: Sequence[Any], sche
         if values is None:
             return None
         tables.append(_Rows("datalayer_new", width, _selected(write, values, schema)))
-        same = " AND ".join(f"o.c{place} = +n.c{place}" for place in range(width))
-        body += f" AND NOT EXISTS (SELECT 1 FROM datalayer_new AS n WHERE {same})"
+        held = ", ".join(f"o.c{place}" for place in range(width))
+        made = ", ".join(f"+n.c{place}" for place in range(width))
+        given = " AND ".join(f"n.c{place} IS NOT NULL" for place in range(width))
+        # IN makes its list once, where EXISTS would go through the rows anew for each
+        body += f" AND ({held}) NOT IN (SELECT {made} FROM datalayer_new AS n WHERE {given})"
     return _query(write, params, tables, f"{body} LIMIT 1")
 
 

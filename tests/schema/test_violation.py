@@ -83,16 +83,51 @@ def test_rules_that_a_type_holds_on_postgresql_name_their_columns(stores: tuple[
         ).removesuffix("_json")
 
 
-def test_repositories_raise_the_completed_error() -> None:
-    with connect(":memory:") as store:
-        store.migrate()
+VERBS: list[tuple[str, Callable[[Store], object], Facts]] = [
+    (
+        "add with a reference to nothing",
+        lambda store: store.jobs.add(id="x", session_id="nobody"),
+        ("background_jobs", ("session_id",), "background_jobs_session"),
+    ),
+    (
+        "upsert with a reference to nothing",
+        lambda store: store.jobs.upsert(id="j", session_id="nobody"),
+        ("background_jobs", ("session_id",), "background_jobs_session"),
+    ),
+    (
+        "update_where to a reference to nothing",
+        lambda store: store.jobs.update_where(id="j", changes={"session_id": "nobody"}),
+        ("background_jobs", ("session_id",), "background_jobs_session"),
+    ),
+    (
+        "add_many with a key that is taken",
+        lambda store: store.jobs.add_many([{"id": "x", "dedupe_key": "d"}]),
+        ("background_jobs", ("dedupe_key",), "background_jobs_dedupe"),
+    ),
+    (
+        "update_where against a trigger",
+        lambda store: store.jobs.update_where(id="e", changes={"start_time": None}),
+        ("background_jobs", (), "background_jobs_start_once"),
+    ),
+    (
+        "update_where to nothing",
+        lambda store: store.sessions.update_where(id="s", changes={"name": None}),
+        ("sessions", ("name",), None),
+    ),
+]
 
-        with pytest.raises(ForeignKeyViolation) as raised:
-            store.jobs.add(session_id="nobody")
 
-    assert facts(raised.value) == ("background_jobs", ("session_id",), "background_jobs_session")
-    assert raised.value.what == "a reference of background_jobs.session_id does not hold"
-    assert raised.value.args == (raised.value.what,)
+def test_verbs_of_repositories_raise_the_same_facts_on_both_engines(database: str) -> None:
+    with connect(database) as store:
+        with store.transaction():
+            run(store, PREPARE)
+
+        for what, verb, expected in VERBS:
+            with pytest.raises(ConstraintViolation) as raised:
+                verb(store)
+
+            assert facts(raised.value) == expected, what
+            assert raised.value.args == (raised.value.what,)
 
 
 def test_the_facts_are_found_in_nested_blocks_and_leave_them_as_they_are(tmp_path: Any) -> None:
