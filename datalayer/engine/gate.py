@@ -1,8 +1,9 @@
 """The gate in front of SQLite's write lock: writers queue in the kernel instead of racing for the lock.
 
 SQLite has no queue: with many writers most of them sleep while one that happens to be awake gets the lock
-again and again (8 processes: 714 commits a second, and the slowest gets 1/1142 of the fastest). An advisory
-file lock taken before BEGIN IMMEDIATE makes it about 2,000, shared fairly. The gate is never needed for
+again and again, and some wait for more than a second (8 processes without a pause: 1.7 s). With an advisory
+file lock taken before BEGIN IMMEDIATE everybody gets a turn (0.08 s), and where there is work in and between
+the transactions more are committed; see docs/benchmarks.md. The gate is never needed for
 correctness: SQLite's own lock still decides, so programs that know no gate may write beside us.
 """
 
