@@ -41,7 +41,7 @@ ADDED = (
 _FINAL = ", ".join(f"'{status}'" for status in FINAL)
 _LEASED = ", ".join(f"'{status}'" for status in LEASED)
 # a job that raw SQL queued with no attempt left would make every claim fail
-_CLAIMABLE = "job.attempt < job.max_attempts"
+_CLAIMABLE = "job.status = 'queued' AND job.attempt < job.max_attempts"
 _MOST_TEXTS = 200
 _ORDER = "job.priority DESC, job.run_at, job.id"
 _RELEASED = "lease_owner = NULL, lease_expires_at = NULL"
@@ -99,34 +99,39 @@ class Statements:
         """Give the query for the earliest run_at that is queued among so many task types (0: all)."""
         text = self._next_dues.get(kinds)
         if text is None:
-            typed = "job.task_type = level.task_type AND " if kinds else ""
-            queued = self._queued(kinds)
+            typed = " AND job.task_type = level.task_type" if kinds else ""
+            first = self._first(kinds, "job.run_at", f"{typed} AND job.priority = level.priority")
             text = self._next_dues[kinds] = self._sql(
-                f"{self._levels(kinds)} SELECT MIN(("
-                f"SELECT MIN(job.run_at) FROM {queued}"
-                f" WHERE job.status = 'queued' AND {typed}job.priority = level.priority"
-                f" AND {_CLAIMABLE})) FROM level WHERE level.priority IS NOT NULL"
+                f"{self._levels(kinds)} SELECT MIN({first}) FROM level WHERE level.priority IS NOT NULL"
             )
         return text
 
     def _levels(self, kinds: int) -> str:
         """Give the CTE `level`: the priorities of queued jobs, highest first, for each type apart."""
-        highest = f"SELECT MAX(job.priority) FROM {self._queued(kinds)} WHERE job.status = 'queued'"
+        highest = "job.priority DESC"
+        lower = " AND job.priority < level.priority"
         if not kinds:
             return (
-                "WITH RECURSIVE level (priority) AS ("
-                f"{highest}"
-                f" UNION ALL SELECT ({highest} AND job.priority < level.priority)"
+                f"WITH RECURSIVE level (priority) AS (SELECT {self._first(0, highest)}"
+                f" UNION ALL SELECT {self._first(0, highest, lower)}"
                 " FROM level WHERE level.priority IS NOT NULL)"
             )
         values = ", ".join(["(CAST(? AS TEXT))"] * kinds)
+        in_kind = " AND job.task_type = kind.task_type"
+        in_level = f" AND job.task_type = level.task_type{lower}"
         return (
-            f"WITH RECURSIVE kind (task_type) AS (VALUES {values}),"
-            " level (task_type, priority) AS ("
-            f"SELECT kind.task_type, ({highest} AND job.task_type = kind.task_type) FROM kind"
-            f" UNION ALL SELECT level.task_type,"
-            f" ({highest} AND job.task_type = level.task_type AND job.priority < level.priority)"
+            f"WITH RECURSIVE kind (task_type) AS MATERIALIZED (VALUES {values}),"
+            f" level (task_type, priority) AS ("
+            f"SELECT kind.task_type, {self._first(kinds, highest, in_kind)} FROM kind"
+            f" UNION ALL SELECT level.task_type, {self._first(kinds, highest, in_level)}"
             " FROM level WHERE level.priority IS NOT NULL)"
+        )
+
+    def _first(self, kinds: int, order: str, condition: str = "") -> str:
+        """Give the value that comes first in an order by one column; NULL where no queued job answers."""
+        return (
+            f"(SELECT {order.removesuffix(' DESC')} FROM {self._queued(kinds)}"
+            f" WHERE {_CLAIMABLE}{condition} ORDER BY {order} LIMIT 1)"
         )
 
     def _queued(self, kinds: int) -> str:
@@ -135,10 +140,7 @@ class Statements:
 
     def _picked(self, kinds: int, count: int) -> str:
         typed = "AND job.task_type = level.task_type " if kinds else ""
-        due = (
-            f"job.status = 'queued' {typed}AND job.priority = level.priority AND job.run_at <= ?"
-            f" AND {_CLAIMABLE}"
-        )
+        due = f"{_CLAIMABLE} {typed}AND job.priority = level.priority AND job.run_at <= ?"
         first = f"job.run_at, job.id LIMIT {count}"
         source = self._dialect.first_of_each("level", "job", self._queued(kinds), due, first)
         # levels come highest first and each in order: taking no more than needed locks no more than needed
@@ -160,12 +162,14 @@ class Statements:
         )
 
     def _compose_rescue(self) -> None:
-        expired = "lease_expires_at IS NOT NULL AND lease_expires_at < ?"
-        self.any_expired = self._sql(f"SELECT 1 FROM {self._table} WHERE {expired} LIMIT 1")
-        self.count_expired = self._sql(f"SELECT COUNT(*) FROM {self._table} WHERE {expired}")
+        expired = "job.lease_expires_at IS NOT NULL AND job.lease_expires_at < ?"
+        leased = self._dialect.by_index(self._table, "job", "background_jobs_lease")
+        order = "ORDER BY job.lease_expires_at NULLS FIRST, job.id"
+        self.any_expired = self._sql(f"SELECT 1 FROM {leased} WHERE {expired} {order} LIMIT 1")
+        self.count_expired = self._sql(f"SELECT COUNT(*) FROM {self._table} AS job WHERE {expired}")
         self.expired = self._sql(
-            "SELECT id, attempt, max_attempts, lease_owner, output_file_path"
-            f" FROM {self._table} WHERE {expired} ORDER BY lease_expires_at, id LIMIT ?"
+            "SELECT job.id, job.attempt, job.max_attempts, job.lease_owner, job.output_file_path"
+            f" FROM {leased} WHERE {expired} {order} LIMIT ?"
             f"{self._dialect.row_lock_skip}"
         )
         self.take_back = self._sql(
@@ -241,6 +245,7 @@ class Statements:
 
     def _old_ones(self) -> str:
         return (
-            f"SELECT id FROM {self._table} WHERE end_time IS NOT NULL AND end_time < ?"
-            f" ORDER BY end_time, id LIMIT ?{self._dialect.row_lock_skip}"
+            f"SELECT job.id FROM {self._dialect.by_index(self._table, 'job', 'background_jobs_end')}"
+            " WHERE job.end_time IS NOT NULL AND job.end_time < ?"
+            f" ORDER BY job.end_time NULLS FIRST, job.id LIMIT ?{self._dialect.row_lock_skip}"
         )
