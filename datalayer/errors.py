@@ -190,7 +190,10 @@ class DatabaseCorrupt(DataLayerError):
 
 
 class TransactionDied(DataLayerError):
-    """The database itself ended the transaction: nothing of the block is kept, nothing more accepted."""
+    """The block cannot go on, because a statement of it failed or the database ended the transaction.
+
+    Nothing of the block is kept, and nothing more is accepted in it.
+    """
 
     code = "DL-E304"
 

@@ -48,7 +48,7 @@ class Store(Domains):
             engine.complete_violation = complete
         self._data_dir = data_dir
         self._temporary_dir: Path | None = None
-        self._repositories: dict[Any, Any] = {}
+        self._repositories: dict[type[Any], Any] = {}
 
     def __repr__(self) -> str:
         return f"<Store {self.engine.display_url}>"
@@ -87,14 +87,12 @@ class Store(Domains):
 
     def repository(self, cls: Any) -> Any:
         """Give the repository of a model, or of a Repository subclass; the same one each time."""
-        found: Any = self._repositories.get(cls)
-        if found is None:
-            if issubclass(cls, Repository):
-                found = cls(self.engine, data_dir=self.data_dir)
-            else:
-                found = Repository(self.engine, cls)
-            self._repositories[cls] = found
-        return found
+        if cls not in self._repositories:
+            is_one = issubclass(cls, Repository)
+            self._repositories[cls] = (
+                cls(self.engine, data_dir=self.data_dir) if is_one else Repository(self.engine, cls)
+            )
+        return self._repositories[cls]
 
     # -- transactions ------------------------------------------------------------------------------
 

@@ -50,12 +50,14 @@ def utc_now() -> datetime:
 class Options:
     """How a database is opened.
 
-    `create` makes a missing SQLite file. `synchronous` is NORMAL (a power cut may take the last commits,
-    never the file's soundness) or FULL. `busy_timeout_s` bounds the wait for others' write locks. `pool` is
-    the number of shared PostgreSQL connections (None: one a thread). `schema_name` is PostgreSQL's schema.
-    `slow_s` logs slow statements, `log_parameters` puts their values, which may be secret, into log and
-    hooks. Read transactions longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of.
-    `clock` gives the time that is stored.
+    `create` makes a missing SQLite file; `read_only` refuses every write. `synchronous` is NORMAL (a power
+    cut may take the last commits, never the file's soundness) or FULL. `busy_timeout_s` bounds each wait:
+    for SQLite's write lock, for a lock of PostgreSQL's, for a connection of the pool. `cache_kib` is the
+    page cache of each SQLite connection. `pool` is the number of shared PostgreSQL connections (None: one a
+    thread), `schema_name` its schema, `application_name` what its server lists. `slow_s` logs slow
+    statements; `log_parameters` puts their values, which may be secret, into log and hooks. Read transactions
+    longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of. `clock` gives the time that is
+    stored.
     """
 
     read_only: bool = False

@@ -356,7 +356,7 @@ class SqliteEngine(Engine):
                 hint="use NORMAL or FULL (or OFF for data you can lose)",
             )
         settings: list[tuple[str, str, Any]] = [
-            ("trusted_schema", *(("OFF", 0) if _json_is_innocuous() else ("ON", 1))),
+            ("trusted_schema", "OFF", 0) if _json_is_innocuous() else ("trusted_schema", "ON", 1),
             ("cell_size_check", "ON", 1),
             ("foreign_keys", "ON", 1),
             ("recursive_triggers", "OFF", 0),

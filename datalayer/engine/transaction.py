@@ -2,16 +2,16 @@
 
 The same rules on both engines:
 
-- the outermost block is one transaction; a write block passes the gate and takes SQLite's write lock at once;
+- the outermost block is one transaction; a write block passes the gate and takes SQLite's write lock
+  at once;
 - a block inside a block is a savepoint;
 - a statement that failed dooms the innermost block: further statements in it raise TransactionDied, as
-PostgreSQL
-  does by itself, so that code tested on SQLite does not fail there. Put a block around what may fail;
+  PostgreSQL does by itself, so that code tested on SQLite does not fail there. Put a block around what
+  may fail;
 - a transaction that the database itself ended (RAISE(ROLLBACK), disk full, lost connection) is dead: nothing
-more
-  is accepted in its blocks, and nothing slips out as an autocommitted statement;
+  more is accepted in its blocks, and nothing slips out as an autocommitted statement;
 - `on_commit` callbacks run after the outermost COMMIT, and not at all if their block or one around it was
-undone.
+  undone.
 """
 
 from __future__ import annotations
