@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.reused import ReusedDatabase
 
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
@@ -76,12 +77,16 @@ def _postgres_template(postgres: PostgresServer) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def _reused_database(postgres: PostgresServer, _postgres_template: str) -> ReusedDatabase:
+    return ReusedDatabase(postgres, _postgres_template)
+
+
 def _fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "postgresql":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create_database(template=request.getfixturevalue("_postgres_template"))
-        yield url
-        server.drop_database(url)
+        reused: ReusedDatabase = request.getfixturevalue("_reused_database")
+        yield reused.take()
+        reused.give_back()
     else:
         path = tmp_path / "app.db"
         shutil.copy(request.getfixturevalue("_sqlite_template"), path)

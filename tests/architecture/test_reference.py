@@ -30,6 +30,7 @@ REFERENCE = DOCS / "reference"
 NOT_SHOWN = {
     "Repository.explain": "turns an error into a better one for repositories of one's own",
     "Repository.sibling": "for repositories of one's own",
+    "Repository.filled_in": "what add() and upsert() call",
     "Repository.stamp": "what add() calls",
     "Jobs.stamp": "what add() calls",
     "StatementLog.record": "what the engine calls",

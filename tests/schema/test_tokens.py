@@ -58,12 +58,14 @@ def test_tokens_join_to_the_text_and_carry_their_spans(text: str) -> None:
 @example("create trigger a ; end ;")
 @example("explain create temp trigger t begin ; select case end ; end")
 @example("; ; 'x")
+@example("/*")
 def test_splitting_agrees_with_sqlite_on_whether_a_script_is_complete(text: str) -> None:
     # sqlite3_complete() asks whether the last statement has its semicolon; a byte order mark is no space to
     # it
     text = text.replace("\ufeff", "").replace("\v", "")
     unclosed = any(token.kind == "illegal" and token.text[0] in "'\"`[xX" for token in tokenize(text))
-    if unclosed or _ends_in_open_comment(text):
+    # "/*" alone is a slash and a star; with something behind it, it opens a comment
+    if unclosed or _ends_in_open_comment(text + "\n;"):
         return
     complete = sqlite3.complete_statement(text + "\n;")
 
