@@ -133,18 +133,7 @@ class Jobs(Leases):
 
         Cost grows with `limit` and with what was cleared lately.
         """
-        visible = self._condition((), {"cleared": False})
-        parts: list[str] = []
-        params: list[Any] = []
-        mark = self.engine.dialect.placeholder
-        for status in STATUSES:
-            text, values = visible.plus(f"status = {mark}", [status])
-            parts.append(
-                f"SELECT * FROM (SELECT {self.shape.columns} FROM {self.shape.table} WHERE {text}"
-                f" ORDER BY id DESC LIMIT {mark}) AS {status}"
-            )
-            params += [*values, limit]
-        found = self.engine.fetch_all(" UNION ALL ".join(parts), params)
+        found = self.engine.fetch_all(self._texts.visible, [limit] * len(STATUSES))
         jobs = self.shape.build_many(found, self)
         jobs.sort(key=lambda job: job.id, reverse=True)
         jobs.sort(key=lambda job: job.is_final)

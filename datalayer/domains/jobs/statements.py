@@ -8,7 +8,7 @@ those scheduled for later.
 
 from __future__ import annotations
 
-from datalayer.domains.jobs.model import FINAL, LEASED, Job
+from datalayer.domains.jobs.model import FINAL, STATUSES, Job
 from datalayer.engine.dialect import Dialect
 from datalayer.repository.shape import Shape
 
@@ -39,7 +39,6 @@ ADDED = (
 )
 
 _FINAL = ", ".join(f"'{status}'" for status in FINAL)
-_LEASED = ", ".join(f"'{status}'" for status in LEASED)
 # a job that raw SQL queued with no attempt left would make every claim fail
 _CLAIMABLE = "job.status = 'queued' AND job.attempt < job.max_attempts"
 _MOST_TEXTS = 200
@@ -228,6 +227,14 @@ class Statements:
             f"{update} cleared = ?, updated_at = ?"
             f" WHERE session_id = ? AND status IN ({_FINAL}) AND NOT cleared"
         )
+        by_status = self._dialect.by_index(self._table, "job", "background_jobs_status")
+        # an equation would let PostgreSQL go back through all ids where it believes most to have the status
+        newest = (
+            f"SELECT * FROM (SELECT {self._columns} FROM {by_status}"
+            " WHERE job.status BETWEEN '{0}' AND '{0}' AND NOT job.cleared"
+            " ORDER BY job.status DESC, job.id DESC LIMIT ?) AS {0}"
+        )
+        self.visible = self._sql(" UNION ALL ".join(newest.format(status) for status in STATUSES))
         self.prune = self._sql(
             f"DELETE FROM {self._table} WHERE {self._dialect.in_few('id', self._old_ones())}"
             " RETURNING output_file_path"
