@@ -11,8 +11,6 @@ from datalayer import InvalidTransition, NotFound
 from datalayer.domains.jobs import Job, Jobs
 from datalayer.domains.jobs.model import ACTIVE, FINAL, LEASED, MOVES, STATUSES
 
-ALL_MOVES = [(source, to) for source in STATUSES for to in (*STATUSES, "unheard of")]
-
 
 def job_with(jobs: Jobs, status: str) -> Job:
     """Bring a job to a status the way an app does."""
@@ -43,19 +41,21 @@ def test_every_status_can_be_reached(jobs: Jobs, status: str) -> None:
     assert job_with(jobs, status).status == status
 
 
-@pytest.mark.parametrize(("source", "to"), ALL_MOVES)
-def test_compare_and_set_makes_the_moves_of_its_table_and_no_other(jobs: Jobs, source: str, to: str) -> None:
-    before = job_with(jobs, source)
+@pytest.mark.parametrize("source", STATUSES)
+def test_compare_and_set_makes_the_moves_of_its_table_and_no_other(jobs: Jobs, source: str) -> None:
+    for to in (*STATUSES, "unheard of"):
+        before = job_with(jobs, source)
 
-    if to in MOVES.get(source, ()):
-        after = jobs.compare_and_set_status(before.id, source, to)
-        assert (after.status, after.end_time is not None) == (to, to in FINAL)
-    else:
-        with pytest.raises(InvalidTransition) as caught:
-            jobs.compare_and_set_status(before.id, source, to)
-        assert (caught.value.current, caught.value.wanted) == (source, to)
-        assert caught.value.hint
-        assert jobs.get(before.id).__data__ == before.__data__
+        if to in MOVES.get(source, ()):
+            after = jobs.compare_and_set_status(before.id, source, to)
+            assert (after.status, after.end_time is not None) == (to, to in FINAL)
+        else:
+            with pytest.raises(InvalidTransition) as caught:
+                jobs.compare_and_set_status(before.id, source, to)
+            assert (caught.value.current, caught.value.wanted) == (source, to)
+            assert caught.value.hint
+            assert jobs.get(before.id).__data__ == before.__data__
+        jobs.delete(before.id)
 
 
 def test_docstring_shows_the_table_of_moves() -> None:

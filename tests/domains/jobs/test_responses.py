@@ -229,6 +229,21 @@ def test_zombie_cannot_write_into_the_file_of_the_new_attempt(jobs: Jobs, clock:
     assert [path.name.split(".")[1] for path in files(jobs)] == ["2"]
 
 
+def test_stream_whose_file_vanished_says_so(jobs: Jobs) -> None:
+    job = running(jobs)
+    jobs.append(job, "x" * 70_000)
+    for path in files(jobs):
+        path.unlink()
+
+    with pytest.raises(NotFound, match="is gone"):
+        jobs.append(job, "more")
+    jobs.fail(job, "lost", retry=0)
+    again = jobs.claim("w")
+    assert again is not None
+    jobs.complete(again, "anew")
+    assert jobs.read_response(again) == "anew"
+
+
 def test_response_given_at_the_end_replaces_what_was_appended(jobs: Jobs) -> None:
     for first, last in [("a", "b"), ("a" * 70_000, "b"), ("a", "b" * 70_000), ("a" * 70_000, "b" * 70_000)]:
         job = running(jobs)

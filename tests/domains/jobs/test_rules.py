@@ -54,24 +54,26 @@ def change(store: Store, assignments: str) -> None:
     store.engine.write(f"UPDATE background_jobs SET {assignments}")
 
 
-@pytest.mark.parametrize("assignments", BROKEN)
-def test_rule_is_held_by_the_database_under_its_name(jobs: Jobs, store: Store, assignments: str) -> None:
+def test_every_rule_is_held_by_the_database_under_its_name(jobs: Jobs, store: Store) -> None:
     before = jobs.enqueue("t").__data__
 
-    with pytest.raises(CheckViolation) as caught:
-        change(store, assignments)
-    assert caught.value.constraint == BROKEN[assignments]
-    assert jobs.one().__data__ == before
+    for assignments, rule in BROKEN.items():
+        with pytest.raises(CheckViolation) as caught:
+            change(store, assignments)
+        assert (assignments, caught.value.constraint) == (assignments, rule)
+        assert jobs.one().__data__ == before
 
 
-@pytest.mark.parametrize("assignments", BROKEN_FORMS)
-def test_value_of_another_form_is_refused(jobs: Jobs, store: Store, assignments: str) -> None:
-    jobs.enqueue("t")
+def test_value_of_another_form_is_refused(jobs: Jobs, store: Store) -> None:
+    before = jobs.enqueue("t").__data__
 
-    with pytest.raises(CheckViolation) as caught:
-        change(store, assignments)
-    # PostgreSQL refuses it as no value of the column's type, before any rule
-    assert caught.value.constraint == (None if store.engine.dialect.has_copy else BROKEN_FORMS[assignments])
+    for assignments, rule in BROKEN_FORMS.items():
+        with pytest.raises(CheckViolation) as caught:
+            change(store, assignments)
+        # PostgreSQL refuses it as no value of the column's type, before any rule
+        expected = None if store.engine.dialect.has_copy else rule
+        assert (assignments, caught.value.constraint) == (assignments, expected)
+        assert jobs.one().__data__ == before
 
 
 @pytest.mark.parametrize("time", ["2026-03-01 10:00:00", "2026-03-01T10:00:00Z", "2026-03-01T11:00:00+01:00"])

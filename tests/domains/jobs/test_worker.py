@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from support.waiting import wait_until
 
 from datalayer import DatabaseUnavailable, DataLayerError, InvalidTransition, connect
 from datalayer.domains.jobs import Backoff, Job, JobContext, Jobs, Worker
+from datalayer.engine.statements import Statement
 from datalayer.store import Store
 
 
@@ -254,13 +257,51 @@ def test_signal_stops_the_worker_after_its_job(jobs: Jobs, number: signal.Signal
     assert signal.getsignal(number) is before
 
 
+def test_work_is_not_done_twice_because_the_database_was_busy(tmp_path: Path) -> None:
+    calls: list[int] = []
+    with connect(tmp_path / "app.db", busy_timeout_s=0.02) as store:
+        store.migrate()
+        other = sqlite3.connect(tmp_path / "app.db", isolation_level=None, check_same_thread=False)
+        refused: list[Statement] = []
+
+        def free(statement: Statement) -> None:
+            if isinstance(statement.error, sqlite3.OperationalError):
+                refused.append(statement)
+                if other.in_transaction:
+                    other.execute("ROLLBACK")
+
+        store.engine.statements.add_hook(free)
+
+        def work(context: JobContext) -> str:
+            calls.append(context.job.attempt)
+            other.execute("BEGIN IMMEDIATE")
+            return "done"
+
+        job = store.jobs.enqueue("t")
+        Worker(store.jobs, {"t": work}).run_until_idle()
+
+        assert store.jobs.get(job.id).status == "completed"
+        assert (calls, len(refused)) == ([1], 1)
+        other.close()
+
+
+def test_worker_shares_a_pool_of_connections(postgres_database: str) -> None:
+    with connect(postgres_database, pool=2) as store:
+        store.migrate()
+        with at_work(Worker(store.jobs, {"t": lambda context: context.job.prompt})):
+            job = store.jobs.enqueue("t", "hello")
+
+            assert store.jobs.wait(job.id, timeout_s=20).status == "completed"
+        assert store.jobs.read_response(job) == "hello"
+
+
 def test_worker_names_itself_and_its_types(jobs: Jobs) -> None:
     worker = Worker(jobs, {"t": lambda _: None}, name="w1")
 
     assert repr(worker) == "<Worker w1 for t>"
 
 
-def test_worker_of_a_closed_store_ends(tmp_path: Any) -> None:
+def test_worker_of_a_closed_store_ends(tmp_path: Path) -> None:
     with connect(tmp_path / "app.db") as store:
         store.migrate()
         worker = Worker(store.jobs, {"t": lambda _: None})
