@@ -19,6 +19,7 @@ def name_of(document: Path) -> str:
     return document.relative_to(ROOT).as_posix()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_what_the_document_shows_runs(document: Path, tmp_path: Path) -> None:
     done = run_blocks(read_blocks(document), tmp_path)

@@ -226,9 +226,7 @@ def both(
             "(SELECT avg(i) FROM t)",
             "(SELECT count(DISTINCT s) FROM t)",
         ),
-        *(
-            "(SELECT o.i FROM t o LEFT JOIN t p ON o.i = p.j WHERE p.j IS NULL ORDER BY 1 LIMIT 1)",
-        ),
+        *("(SELECT o.i FROM t o LEFT JOIN t p ON o.i = p.j WHERE p.j IS NULL ORDER BY 1 LIMIT 1)",),
     ],
 )
 def test_an_expression_gives_the_same_on_both_engines(

@@ -111,6 +111,7 @@ def test_each_kind_of_token_is_told_apart(text: str, kind: str, value: str | Non
     assert value is None or unquote(first) == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", ["'", '"a', "/*", "[", "$::", ":", "x'", "1_", "-", "a.", ";", "\ufeff", "``"]
 )

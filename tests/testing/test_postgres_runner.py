@@ -43,6 +43,9 @@ print(find_binaries().folder)
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 def folder_of(url: str) -> Path:
     return Path(parse_qs(urlsplit(url).query)["host"][0])
 

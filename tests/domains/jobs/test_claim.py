@@ -152,6 +152,7 @@ def test_claims_take_what_sorting_all_due_jobs_would(
 # -- many processes --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_job_is_handed_to_two_of_eight_processes(database: str) -> None:
     with connect(database) as store:
         ids = store.jobs.enqueue_many({"task_type": "t", "priority": n % 3} for n in range(600))
@@ -163,6 +164,7 @@ def test_no_job_is_handed_to_two_of_eight_processes(database: str) -> None:
         assert {job.attempt for job in store.jobs.iterate()} == {1}
 
 
+@pytest.mark.slow
 def test_no_job_of_several_types_is_handed_to_two_processes(database: str) -> None:
     with connect(database) as store:
         wanted = store.jobs.enqueue_many({"task_type": "ab"[n % 2], "priority": n % 3} for n in range(300))
@@ -239,6 +241,7 @@ def test_rescue_goes_through_more_than_one_batch(jobs: Jobs, clock: Clock) -> No
     assert jobs.counts_by_status() | {"queued": 3, "failed": 4} == jobs.counts_by_status()
 
 
+@pytest.mark.slow
 def test_rescue_by_many_processes_takes_each_job_back_once(database: str) -> None:
     with connect(database) as store:
         store.jobs.enqueue_many({"task_type": "t"} for _ in range(100))

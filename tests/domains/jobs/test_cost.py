@@ -18,6 +18,9 @@ MANY = 20_000
 PRIORITIES = 3
 
 
+pytestmark = pytest.mark.slow
+
+
 @dataclass
 class Seen:
     """A store whose statements are kept with their values."""

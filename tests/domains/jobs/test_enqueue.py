@@ -127,6 +127,7 @@ def test_key_taken_in_an_undone_transaction_is_free(jobs: Jobs, store: Store) ->
     assert jobs.enqueue("t", dedupe_key="k").id != undone.id
 
 
+@pytest.mark.slow
 def test_processes_that_enqueue_one_key_get_one_job(database: str) -> None:
     results = run_together("domains.jobs.workers", "enqueue_keys", [(database, 20)] * 4)
 

@@ -96,6 +96,7 @@ def store_kind(database: str) -> str:
     return database.partition("://")[0] if "://" in database else "sqlite"
 
 
+@pytest.mark.slow
 def test_job_of_a_killed_worker_does_not_stay_acknowledged(database: str, tmp_path: Path) -> None:
     with connect(database) as store:
         job = store.jobs.enqueue("t", max_attempts=2)
@@ -115,6 +116,7 @@ def test_job_of_a_killed_worker_does_not_stay_acknowledged(database: str, tmp_pa
 # -- started together ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_work_until_idle(database: str, tmp_path: Path) -> None:
     with connect(database) as store:
         store.jobs.enqueue_many({"task_type": "shout", "prompt": f"p{n}"} for n in range(40))
@@ -127,6 +129,7 @@ def test_processes_work_until_idle(database: str, tmp_path: Path) -> None:
         assert {job.response for job in store.jobs.iterate()} == {f"P{n}" for n in range(40)}
 
 
+@pytest.mark.slow
 def test_process_that_dies_is_replaced_and_signals_stop_all(database: str, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from datalayer.domains.jobs import run_processes\n"

@@ -32,6 +32,9 @@ LEASE_S = 10.0
 FINAL = ("completed", "failed", "canceled")
 
 
+pytestmark = pytest.mark.slow
+
+
 @dataclass
 class Expected:
     """What a job ought to be."""

@@ -87,6 +87,7 @@ def test_the_same_value_set_again_is_a_change(keys: KeyValues) -> None:
         assert next(changes) == Change("a", 1, is_present=True)
 
 
+@pytest.mark.slow
 def test_a_key_that_expires_is_a_change(keys: KeyValues, clock: Clock) -> None:
     keys.set("a", 1, ttl_s=10)
     with keys.watch("a", timeout_s=LONG_S) as changes:
