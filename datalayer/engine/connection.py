@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import methodcaller
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -35,6 +36,9 @@ __all__ = ["Engine", "Options", "leave_behind", "utc_now"]
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("datalayer.engine")
+
+_ONE: Callable[[Any], Any] = methodcaller("fetchone")
+_ALL: Callable[[Any], Any] = methodcaller("fetchall")
 
 # connections that a fork left behind in a child: closing one would end the parent's
 _left_behind: list[Any] = []
@@ -106,15 +110,20 @@ class Engine(ABC):
 
     # -- statements --------------------------------------------------------------------------------
 
-    @abstractmethod
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement on this thread's connection and give the driver's cursor.
 
-        Outside a transaction it commits by itself.
+        Outside a transaction it commits by itself. SQLite computes rows as they are fetched: an error on the
+        way is the driver's then, so fetch with `fetch_all` where you can.
 
         Raises:
             DataLayerError: whatever went wrong, by its class.
         """
+        state = self.ready()
+        try:
+            return self.run(state, sql, params)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc, sql, params) from exc
 
     @abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -145,13 +154,21 @@ class Engine(ABC):
         Atomic only inside a transaction on SQLite.
         """
 
-    @abstractmethod
     def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute and give the first row, or None."""
+        state = self.ready()
+        try:
+            return self.run(state, sql, params, _ONE)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc, sql, params) from exc
 
     def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute and give all rows."""
-        return self.execute(sql, params).fetchall()
+        state = self.ready()
+        try:
+            return self.run(state, sql, params, _ALL)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc, sql, params) from exc
 
     def connection(self) -> Any:
         """Give the driver's own connection of this thread, in autocommit mode.
@@ -209,6 +226,19 @@ class Engine(ABC):
         """Give this thread's connection with what it is in the middle of, opening it where needed."""
         state: State | None = getattr(self._local, "state", None)
         return state if state is not None else self._attach()
+
+    def ready(self) -> State:
+        """Give this thread's connection, where a statement may be executed on it now.
+
+        Raises:
+            TransactionDied: its block has failed.
+        """
+        state: State | None = getattr(self._local, "state", None)
+        if state is None:
+            state = self._attach()
+        if state.frames:
+            self.refuse_if_ended(state)
+        return state
 
     def _attach(self) -> State:
         if self.is_closed:
@@ -288,18 +318,30 @@ class Engine(ABC):
         except self.driver_errors as exc:
             raise self.translate(exc) from exc
 
-    def run(self, state: State, sql: str, params: Sequence[Any] | None) -> Any:
-        """Execute on a connection and tell the statement log; errors are the driver's."""
+    def run(
+        self,
+        state: State,
+        sql: str,
+        params: Sequence[Any] | None,
+        take: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Execute on a connection, take rows, and tell the statement log; errors are the driver's."""
         if not self.statements.is_watched:
-            return state.conn.execute(sql, params)
+            cursor = state.conn.execute(sql, params)
+            return cursor if take is None else take(cursor)
         started = perf_counter()
         try:
             cursor = state.conn.execute(sql, params)
+            result = cursor if take is None else take(cursor)
         except self.driver_errors as exc:
             self.statements.record(sql, params or (), perf_counter() - started, exc)
             raise
         self.statements.record(sql, params or (), perf_counter() - started)
-        return cursor
+        return result
+
+    @abstractmethod
+    def refuse_if_ended(self, state: State) -> None:
+        """Refuse a statement where it would be autocommitted although its block is still open in Python."""
 
     @abstractmethod
     def notice_death(self, state: State) -> bool:

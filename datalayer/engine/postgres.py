@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, perf_counter
 from typing import Any, LiteralString, cast
 
@@ -117,32 +117,27 @@ class PostgresEngine(Engine):
 
     # -- statements --------------------------------------------------------------------------------
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Execute one statement on this thread's connection and give the driver's cursor."""
-        state: State | None = getattr(self._local, "state", None)
-        if state is None:
-            state = self._attach()
-        if state.frames:
-            self._refuse_if_ended(state)
-        try:
-            # None, not (): without parameters a % in the text is a %
-            return self.run(state, sql, params or None)
-        except self.driver_errors as exc:
-            raise self.fail(state, exc, sql, params) from exc
+    def write(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Execute one statement that writes: PostgreSQL's writers need no gate."""
+        return self.execute(sql, params)
 
-    write = execute
-
-    def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Execute and give the first row, or None."""
-        return self.execute(sql, params).fetchone()
+    def run(
+        self,
+        state: State,
+        sql: str,
+        params: Sequence[Any] | None,
+        take: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Execute on a connection; without parameters a % in the text is a %."""
+        return super().run(state, sql, params or None, take)
 
     def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute one statement that writes and gives one row back; None where it wrote nothing."""
-        return self.execute(sql, params).fetchone()
+        return self.fetch_one(sql, params)
 
     def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement that writes and give all rows that come back."""
-        return self.execute(sql, params).fetchall()
+        return self.fetch_all(sql, params)
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by COPY; gives their number."""
@@ -150,9 +145,7 @@ class PostgresEngine(Engine):
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row, pipelined; gives the number of rows changed."""
-        state = self.state()
-        if state.frames:
-            self._refuse_if_ended(state)
+        state = self.ready()
         started = perf_counter()
         try:
             with state.conn.cursor() as cursor:
@@ -169,9 +162,7 @@ class PostgresEngine(Engine):
 
         See postgresql.org/docs/current/sql-copy.html: triggers and constraints hold as with INSERT.
         """
-        state = self.state()
-        if state.frames:
-            self._refuse_if_ended(state)
+        state = self.ready()
         statement = (
             f"COPY {self.dialect.quote(table)} ({', '.join(map(self.dialect.quote, columns))}) FROM STDIN"
         )
@@ -188,7 +179,7 @@ class PostgresEngine(Engine):
             self.statements.record(statement, (), perf_counter() - started)
         return count
 
-    def _refuse_if_ended(self, state: State) -> None:
+    def refuse_if_ended(self, state: State) -> None:
         """Refuse a statement where it would be autocommitted although its block is still open in Python."""
         if state.failure is None and state.conn.pgconn.transaction_status == TransactionStatus.INTRANS:
             return
@@ -312,7 +303,13 @@ class PooledPostgresEngine(PostgresEngine):
         finally:
             self.end_scope(state)
 
-    write = execute
+    def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Execute and give the first row, or None."""
+        return self.execute(sql, params).fetchone()
+
+    def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute and give all rows."""
+        return self.execute(sql, params).fetchall()
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row on a borrowed connection."""

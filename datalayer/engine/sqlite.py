@@ -10,8 +10,9 @@ import itertools
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from operator import methodcaller
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = ["SqliteEngine"]
 
 _log = logging.getLogger("datalayer.engine")
 
+_ALL: Callable[[Any], Any] = methodcaller("fetchall")
 _memory_names = itertools.count(1)
 _INNOCUOUS = 0x200000
 
@@ -95,46 +97,16 @@ class SqliteEngine(Engine):
 
     # -- statements --------------------------------------------------------------------------------
 
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Execute one statement on this thread's connection and give the driver's cursor."""
-        state: State | None = getattr(self._local, "state", None)
-        if state is None:
-            state = self._attach()
-        if state.frames:
-            self._refuse_if_ended(state)
-        try:
-            return self.run(state, sql, params)
-        except self.driver_errors as exc:
-            raise self.fail(state, exc, sql, params) from exc
-
-    def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Execute and give the first row, or None."""
-        state: State | None = getattr(self._local, "state", None)
-        if state is None:
-            state = self._attach()
-        if state.frames:
-            self._refuse_if_ended(state)
-        try:
-            if self.statements.is_watched:
-                return self.run(state, sql, params).fetchone()
-            return state.conn.execute(sql, params).fetchone()
-        except self.driver_errors as exc:
-            raise self.fail(state, exc, sql, params) from exc
-
     def write(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement that writes, queueing at the gate where it commits by itself."""
         state: State | None = getattr(self._local, "state", None)
-        if state is None:
-            state = self._attach()
-        if not state.frames:
-            self.enter_gate(state)
-            try:
-                return self.execute(sql, params)
-            finally:
-                self._leave_gate(state)
-        self._refuse_if_ended(state)
+        if state is None or not state.frames or self.statements.is_watched:
+            return self._write(sql, params, None)
+        # inside a block, where a call more would be a tenth of an insert
+        if state.failure is not None or not state.conn.in_transaction:
+            self.refuse_if_ended(state)
         try:
-            return self.run(state, sql, params)
+            return state.conn.execute(sql, params)
         except self.driver_errors as exc:
             raise self.fail(state, exc, sql, params) from exc
 
@@ -145,17 +117,21 @@ class SqliteEngine(Engine):
 
     def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement that writes and gives rows back, in no order."""
-        state: State | None = getattr(self._local, "state", None)
-        if state is None:
-            state = self._attach()
-        # all rows are fetched: the statement commits when it has given its last
-        if state.frames:
-            return self.execute(sql, params).fetchall()
-        self.enter_gate(state)
+        # all rows are fetched behind the gate: the statement commits when it has given its last
+        return self._write(sql, params, _ALL)
+
+    def _write(self, sql: str, params: Sequence[Any], take: Callable[[Any], Any] | None) -> Any:
+        state = self.ready()
+        commits = not state.frames
+        if commits:
+            self.enter_gate(state)
         try:
-            return self.execute(sql, params).fetchall()
+            return self.run(state, sql, params, take)
+        except self.driver_errors as exc:
+            raise self.fail(state, exc, sql, params) from exc
         finally:
-            self._leave_gate(state)
+            if commits:
+                self._leave_gate(state)
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by one prepared statement; gives their number."""
@@ -165,9 +141,7 @@ class SqliteEngine(Engine):
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row; gives the number of rows changed."""
-        state = self.state()
-        if state.frames:
-            self._refuse_if_ended(state)
+        state = self.ready()
         started = perf_counter()
         try:
             count: int = state.conn.executemany(sql, rows).rowcount
@@ -177,7 +151,7 @@ class SqliteEngine(Engine):
             self.statements.record(sql, (), perf_counter() - started)
         return count
 
-    def _refuse_if_ended(self, state: State) -> None:
+    def refuse_if_ended(self, state: State) -> None:
         """Refuse a statement where it would be autocommitted although its block is still open in Python."""
         if state.failure is None and state.conn.in_transaction:
             return

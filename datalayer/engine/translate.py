@@ -34,7 +34,7 @@ class StatementRefused(DataLayerError):
 _MIGRATE_HINT = "run `datalayer migrate`, or point the program at the right database"
 _REPAIR_HINT = "run `datalayer check-db`, and put the newest backup in its place if it is damaged"
 # the one situation that SQLite has no code for; PostgreSQL has 42P01 and 42703
-_SQLITE_LACKS = ("no such table: ", "no such column: ", " has no column named ")
+_SQLITE_LACKS = ("no such table: ", "no such column: ", " has no column named ", "no such index: ")
 # SQLITE_CONSTRAINT_DATATYPE, which Python's sqlite3 calls "unknown"
 _DATATYPE = 3091
 _RETRY_HINT = "try again; store.run_transaction() does so by itself"

@@ -16,6 +16,7 @@ from datalayer.errors import (
     ForeignKeyViolation,
     NotNullViolation,
     SchemaMismatch,
+    TransactionDied,
     UniqueViolation,
 )
 
@@ -69,6 +70,25 @@ def test_deleting_a_row_that_is_referred_to_is_a_foreign_key_violation(tables: E
 
     with pytest.raises(ForeignKeyViolation):
         tables.write("DELETE FROM parent")
+
+
+def test_an_error_on_the_way_through_the_rows_is_ours_too(engine: Engine) -> None:
+    engine.execute("CREATE TABLE item (n BIGINT)")
+    engine.write("INSERT INTO item VALUES (1), (-9223372036854775807 - 1)")
+
+    for act in (engine.fetch_all, engine.write_all):
+        with pytest.raises(DataLayerError):
+            act("SELECT abs(n) FROM item")
+
+
+def test_a_failure_while_rows_are_fetched_dooms_the_block(engine: Engine) -> None:
+    engine.execute("CREATE TABLE item (n BIGINT)")
+    engine.write("INSERT INTO item VALUES (1), (-9223372036854775807 - 1)")
+
+    with pytest.raises(TransactionDied), engine.transaction():
+        with pytest.raises(DataLayerError):
+            engine.fetch_all("SELECT abs(n) FROM item")
+        engine.fetch_one("SELECT 1")
 
 
 def test_a_number_that_does_not_fit_is_a_check_violation_everywhere(tables: Engine) -> None:
