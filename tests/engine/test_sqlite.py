@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from datalayer.engine.address import Address
 from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.engine.sqlite import SqliteEngine
@@ -57,7 +58,7 @@ def test_a_setting_that_does_not_take_is_an_error(tmp_path: Path, caplog: object
             return [("jurnal_mode", "WAL", "wal")]
 
     with pytest.raises(DatabaseUnavailable, match="did not take the setting jurnal_mode"):
-        WithoutWal(open_engine(tmp_path / "app.db").address, Options())
+        WithoutWal(Address.parse(tmp_path / "app.db"), Options())
 
 
 def test_an_unknown_synchronous_mode_is_refused(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_long_read_transaction_is_warned_of(tmp_path: Path, caplog: pytest.Log
 def test_a_wal_that_a_reader_keeps_growing_is_warned_of_and_emptied_when_it_is_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = SqliteEngine(open_engine(tmp_path / "app.db").address, Options(wal_warn_bytes=100_000))
+    engine = SqliteEngine(Address.parse(tmp_path / "app.db"), Options(wal_warn_bytes=100_000))
     engine.execute("CREATE TABLE item (body BLOB)")
     reader = open_engine(tmp_path / "app.db")
     with reader.transaction(read=True):

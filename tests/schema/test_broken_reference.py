@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -217,24 +218,23 @@ _few = st.sampled_from([None, 1, 2])
 def test_the_reference_that_is_named_fails_when_it_is_the_only_one(
     rows: list[tuple[Any, ...]], statement: str, params: tuple[Any, ...], has_trigger: bool
 ) -> None:
-    conn = _database(list(KEYS), rows, has_trigger=has_trigger)
-    kept = conn.execute("SELECT * FROM c").fetchall()
-    driver_error = _refusal(conn, statement, params)
-    if driver_error is None or not str(driver_error).startswith("FOREIGN KEY"):
+    with closing(_database(list(KEYS), rows, has_trigger=has_trigger)) as conn:
+        kept = conn.execute("SELECT * FROM c").fetchall()
+        driver_error = _refusal(conn, statement, params)
+        if driver_error is None or not str(driver_error).startswith("FOREIGN KEY"):
+            return
+        error = from_sqlite(driver_error, "here")
+        error.__cause__ = driver_error
+        assert isinstance(error, ForeignKeyViolation)
+
+        complete(conn, error, statement, params)
+
+    if error.constraint is None:
         return
-    error = from_sqlite(driver_error, "here")
-    error.__cause__ = driver_error
-    assert isinstance(error, ForeignKeyViolation)
-
-    complete(conn, error, statement, params)
-
-    if error.constraint is not None:
-        alone = _database([error.constraint], [], has_trigger=False)
+    with closing(_database([error.constraint], [], has_trigger=False)) as alone:
         alone.execute("PRAGMA foreign_keys = OFF")
         alone.executemany("INSERT INTO c VALUES (?, ?, ?, ?, ?, ?)", kept)
         alone.execute("PRAGMA foreign_keys = ON")
         if has_trigger:
             alone.execute(TRIGGER)
         assert str(_refusal(alone, statement, params)).startswith("FOREIGN KEY")
-        alone.close()
-    conn.close()
