@@ -96,7 +96,11 @@ def _shout(context: JobContext) -> str:
     return context.job.prompt.upper()
 
 
-handlers = {"shout": _shout}
+def _tell_process(_: JobContext) -> str:
+    return str(os.getpid())
+
+
+handlers = {"shout": _shout, "tell process": _tell_process}
 
 
 def make_worker(jobs: Jobs) -> Worker:
