@@ -178,7 +178,7 @@ def test_name_of_something_else_is_refused() -> None:
 
 
 def test_mapping_or_function_makes_a_worker(jobs: Jobs) -> None:
-    assert load_worker(f"{WORKERS}:handlers")(jobs).handlers.keys() == {"shout"}
+    assert load_worker(f"{WORKERS}:handlers")(jobs).handlers.keys() == {"shout", "tell process"}
     assert load_worker(f"{WORKERS}:make_worker")(jobs).lease_s == 5
 
 
