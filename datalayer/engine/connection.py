@@ -31,14 +31,14 @@ from datalayer.errors import ConstraintViolation, DatabaseUnavailable, DataLayer
 if TYPE_CHECKING:
     from datalayer.engine.bridge import PeeweeFace
 
-__all__ = ["Engine", "Options", "leave_behind", "utc_now"]
+__all__ = ["ALL_ROWS", "Engine", "Options", "leave_behind", "utc_now"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("datalayer.engine")
 
 _ONE: Callable[[Any], Any] = methodcaller("fetchone")
-_ALL: Callable[[Any], Any] = methodcaller("fetchall")
+ALL_ROWS: Callable[[Any], Any] = methodcaller("fetchall")
 
 # connections that a fork left behind in a child: closing one would end the parent's
 _left_behind: list[Any] = []
@@ -166,7 +166,7 @@ class Engine(ABC):
         """Execute and give all rows."""
         state = self.ready()
         try:
-            return self.run(state, sql, params, _ALL)
+            return self.run(state, sql, params, ALL_ROWS)
         except self.driver_errors as exc:
             raise self.fail(state, exc, sql, params) from exc
 

@@ -12,13 +12,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from operator import methodcaller
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
 from datalayer.engine.address import Address
 from datalayer.engine.bridge import SqliteFace
-from datalayer.engine.connection import Engine, Options, leave_behind
+from datalayer.engine.connection import ALL_ROWS, Engine, Options, leave_behind
 from datalayer.engine.dialect import SQLITE
 from datalayer.engine.documents import same_json
 from datalayer.engine.gate import FileGate, Gate, ThreadGate
@@ -30,7 +29,6 @@ __all__ = ["SqliteEngine"]
 
 _log = logging.getLogger("datalayer.engine")
 
-_ALL: Callable[[Any], Any] = methodcaller("fetchall")
 _memory_names = itertools.count(1)
 _INNOCUOUS = 0x200000
 
@@ -118,7 +116,7 @@ class SqliteEngine(Engine):
     def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement that writes and gives rows back, in no order."""
         # all rows are fetched behind the gate: the statement commits when it has given its last
-        return self._write(sql, params, _ALL)
+        return self._write(sql, params, ALL_ROWS)
 
     def _write(self, sql: str, params: Sequence[Any], take: Callable[[Any], Any] | None) -> Any:
         state = self.ready()

@@ -66,7 +66,6 @@ class Reader(Generic[M]):
         self.db = engine.peewee
         self.data_dir = data_dir
         self.shape = Shape[M](chosen, engine.dialect)
-        self._shape = self.shape
         self._locked = False
         self._deleted = False
         _bind_plain_model(chosen, engine)
