@@ -25,7 +25,7 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "CheckViolation",
@@ -216,9 +216,24 @@ class SchemaMismatch(DataLayerError):
 
 
 class MigrationRefused(DataLayerError):
-    """A migration was not begun, or was rolled back whole: it would lose data or break a rule."""
+    """A migration was not begun, or was rolled back whole: it would lose data or break a rule.
+
+    `findings` names what stands in the way, one object each: {id, severity, table, object, count, message,
+    rows}, of which `rows` are the keys of up to ten rows.
+    """
 
     code = "DL-E402"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        findings: Sequence[Mapping[str, object]] = (),
+        why: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.findings = tuple(findings)
 
 
 class LazyLoad(DataLayerError):

@@ -1,0 +1,1 @@
+"""Pending migrations tried on a copy, with real or made-up rows, and what each statement did there."""

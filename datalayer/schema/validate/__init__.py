@@ -1,0 +1,1 @@
+"""Rules over a folder of migrations, told with file, line and a way to mend them."""
