@@ -13,14 +13,22 @@ _NOUNS = ("TABLE", "INDEX", "TRIGGER", "VIEW")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement: the kind and name of the object it makes, and its SQL.
+    """One step: the kind and name of the object it is about, and its SQL.
 
-    `kind` is table, index, trigger, view, function, constraint, or the statement's own verb in lower case.
+    `kind` is table, column, index, trigger, view, function, constraint, or the statement's own verb in lower
+    case. What it costs is told for changes of existing tables: `cost` is the way it is done (on SQLite
+    nothing, alter, scan, rebuild; on PostgreSQL free, weak, stops writes, scan, rewrite), `rows` and
+    `size_bytes` what it reads or writes, `seconds` an estimate, `risk` in words what could be lost or waits.
     """
 
     kind: str
     name: str
     sql: str
+    cost: str = ""
+    rows: int | None = None
+    size_bytes: int | None = None
+    seconds: float | None = None
+    risk: str = ""
 
 
 def object_of(statement: Statement) -> tuple[str, str] | None:
