@@ -19,6 +19,7 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseBusy, MigrationRefused
 from datalayer.schema import catalog, history
 from datalayer.schema.difference import Difference, differences
+from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, read_script
 from datalayer.schema.plan import Step, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
 from datalayer.schema.postgres_types import Kind
@@ -114,14 +115,14 @@ def target_of(
 
     Raises MigrationRefused where one cannot be read or SQLite refuses it.
     """
-    place = history.Folder(Path(folder)) if folder is not None else None
+    place = Folder(Path(folder)) if folder is not None else None
     if schema_file is not None:
-        source, script = str(schema_file), history.read_script(Path(schema_file))
+        source, script = str(schema_file), read_script(Path(schema_file))
     else:
         place = place or history.package_folder()
         source, script = str(place.root), place.script()
-        if (place.root / history.CONSOLIDATED).is_file():
-            source = history.CONSOLIDATED if folder is None else str(place.root / history.CONSOLIDATED)
+        if (place.root / CONSOLIDATED).is_file():
+            source = CONSOLIDATED if folder is None else str(place.root / CONSOLIDATED)
     names = tuple(file.name for file in place.files()) if place else ()
     connection = load(script, source=source)
     try:

@@ -14,8 +14,9 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseBusy, DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, history
-from datalayer.schema.history import Folder, applied_names, consolidated_sql, package_files
+from datalayer.schema.history import applied_names, consolidated_sql, package_files
 from datalayer.schema.migrator import migrate, target_of
+from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.snapshot import Schema, read, read_text
 
 TABLES = [table.name for table in read_text(consolidated_sql()).tables]

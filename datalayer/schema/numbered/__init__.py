@@ -1,1 +1,1 @@
-"""Numbered migrations: the files of a folder, the journal of what was applied, the run that applies the rest."""
+"""Numbered migrations: a folder's files, the journal of what was applied, the run that applies the rest."""

@@ -1,0 +1,270 @@
+"""A folder of migration files: which there are, in what order they are applied, and what each of them holds.
+
+Reads files only; knows no database. Three layouts: numbered files (ours, dbmate, golang-migrate and their
+like), drizzle's with meta/_journal.json, and Cloudflare's for D1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal, cast
+
+from datalayer.errors import MigrationRefused
+from datalayer.schema.numbered import script
+from datalayer.schema.tokens import Statement
+
+__all__ = [
+    "CONSOLIDATED",
+    "FileKind",
+    "Folder",
+    "FolderProblem",
+    "JournalEntry",
+    "Layout",
+    "MigrationFile",
+    "checksum_of_text",
+    "read_script",
+]
+
+CONSOLIDATED = "consolidated_migrations.sql"
+FileKind = Literal["sql", "python"]
+Layout = Literal["numbered", "drizzle", "d1"]
+
+_NUMBERED = re.compile(r"(?P<number>\d+)[_-].+?(?P<way>\.up|\.down)?\.(?P<ending>sql|py)\Z")
+_LEADING_NUMBER = re.compile(r"\d+")
+_WRANGLER = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFile:
+    """One migration file; `name` is what the table of history holds, the file's own without its ending.
+
+    `number` is None where the name begins with none. `when` is drizzle's time of it, in milliseconds.
+    """
+
+    number: int | None
+    name: str
+    source: Traversable
+    kind: FileKind
+    when: int | None = None
+
+    def read(self) -> str:
+        """Give its whole text. Raises MigrationRefused when it cannot be read or is not UTF-8."""
+        return read_script(self.source)
+
+    def part_to_run(self) -> str:
+        """Give its text without the part that undoes it, each line where it stands in the file."""
+        return script.part_to_run(self.read()) if self.kind == "sql" else self.read()
+
+    def statements(self, dialect: script.Dialect = "sqlite") -> list[Statement]:
+        """Give the statements of a .sql file by the rules of an engine; none of a .py file.
+
+        Lines count in the file. Raises MigrationRefused as `read` does.
+        """
+        return script.statements(self.part_to_run(), dialect) if self.kind == "sql" else []
+
+    @property
+    def checksum_raw(self) -> str:
+        """The sha256 of its bytes. Raises MigrationRefused when it cannot be read."""
+        return hashlib.sha256(_bytes_of(self.source)).hexdigest()
+
+    @property
+    def checksum_norm(self) -> str:
+        """The sha256 of what it does.
+
+        Line ends, comments, layout, the case of bare words and the part that undoes it make no difference in
+        a .sql file; line ends and blanks at the end of lines in a .py file.
+        """
+        return checksum_of_text(self.part_to_run(), self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One entry of drizzle's meta/_journal.json; the file is `tag`.sql."""
+
+    idx: int
+    tag: str
+    when: int
+    breakpoints: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FolderProblem:
+    """A journal entry without file, a file without journal entry, or a tag that the journal has twice."""
+
+    kind: Literal["no file", "no entry", "double entry"]
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of migration files, with or without a consolidated one beside them."""
+
+    root: Traversable
+
+    @property
+    def layout(self) -> Layout:
+        """Whose layout it is.
+
+        drizzle: it has meta/_journal.json. d1: a wrangler file stands in the folder or beside it. Else
+        numbered.
+        """
+        if _journal_file(self.root).is_file():
+            return "drizzle"
+        if isinstance(self.root, Path):
+            places = (self.root, self.root.absolute().parent)
+            if any((place / name).is_file() for place in places for name in _WRANGLER):
+                return "d1"
+        return "numbered"
+
+    @property
+    def journal(self) -> tuple[JournalEntry, ...] | None:
+        """Drizzle's journal as it is written; None in other layouts.
+
+        Raises MigrationRefused for a journal that is not drizzle's.
+        """
+        source = _journal_file(self.root)
+        if not source.is_file():
+            return None
+        try:
+            document = json.loads(read_script(source))
+            return tuple(_entry(each) for each in document["entries"])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise MigrationRefused(
+                f"{source} is not a drizzle journal",
+                why=f"{type(exc).__name__}: {exc}",
+                hint="it needs entries with idx, tag and when",
+            ) from exc
+
+    def files(self) -> list[MigrationFile]:
+        """Give the files in order of application: numbers, then names; drizzle's by idx of its journal.
+
+        Files that undo (.down.sql), and files that drizzle's journal lacks, are left out. Raises
+        MigrationRefused without a folder.
+        """
+        entries = self.journal
+        if entries is None:
+            found = [file for entry in self._listing() if (file := _file_of(entry))]
+            return sorted(found, key=lambda file: (file.number or 0, file.name))
+        there = {entry.name: entry for entry in self._listing()}
+        return [
+            MigrationFile(_number_of(entry.tag), entry.tag, there[f"{entry.tag}.sql"], "sql", entry.when)
+            for entry in _unique(entries)
+            if f"{entry.tag}.sql" in there
+        ]
+
+    def problems(self) -> list[FolderProblem]:
+        """Give what drizzle's journal and the files disagree in; nothing in other layouts."""
+        entries = self.journal
+        if entries is None:
+            return []
+        there = {entry.name: entry for entry in self._listing() if entry.name.endswith(".sql")}
+        tags = [entry.tag for entry in entries]
+        journal = str(_journal_file(self.root))
+        double = [tag for place, tag in enumerate(tags) if tag in tags[:place]]
+        stray = sorted(there.keys() - {f"{tag}.sql" for tag in tags} - {CONSOLIDATED})
+        return [
+            *(FolderProblem("no file", tag, journal) for tag in tags if f"{tag}.sql" not in there),
+            *(FolderProblem("no entry", name.removesuffix(".sql"), str(there[name])) for name in stray),
+            *(FolderProblem("double entry", tag, journal) for tag in double),
+        ]
+
+    def script(self) -> str:
+        """Give the whole schema: the consolidated file, or all files one after the other.
+
+        Raises MigrationRefused for a folder of .py files without a consolidated file: they need a database
+        to run on.
+        """
+        consolidated = self.root / CONSOLIDATED
+        if consolidated.is_file():
+            return read_script(consolidated)
+        files = self.files()
+        for file in files:
+            if file.kind == "python":
+                raise MigrationRefused(
+                    f"{self.root} has {file.source.name} and no {CONSOLIDATED}",
+                    why="a new database gets its whole schema from SQL",
+                    hint=f"write the schema to {CONSOLIDATED}",
+                )
+        # the line break ends a comment on a file's last line, the semicolon its last statement
+        return "".join(f"{file.part_to_run()}\n;\n" for file in files)
+
+    def _listing(self) -> list[Traversable]:
+        try:
+            return list(self.root.iterdir())
+        except OSError as exc:
+            raise MigrationRefused(
+                f"cannot read the migrations folder {self.root}",
+                why=exc.strerror,
+                hint="give the path of a folder",
+            ) from exc
+
+
+def read_script(source: Traversable) -> str:
+    """Read a SQL file. Raises MigrationRefused when it cannot be read or is not UTF-8."""
+    try:
+        return _bytes_of(source).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise MigrationRefused(f"{source} is not UTF-8", why=str(exc), hint="save it as UTF-8") from exc
+
+
+def checksum_of_text(text: str, kind: FileKind) -> str:
+    """Give what `MigrationFile.checksum_norm` is for a text that was read earlier."""
+    if kind == "sql":
+        form = "\0".join(script.normal_form(script.part_to_run(text)))
+    else:
+        form = "\n".join(line.rstrip() for line in text.splitlines()).rstrip()
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _bytes_of(source: Traversable) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as exc:
+        raise MigrationRefused(
+            f"cannot read {source}", why=exc.strerror, hint="check the path and its mode"
+        ) from exc
+
+
+def _journal_file(root: Traversable) -> Traversable:
+    return root / "meta" / "_journal.json"
+
+
+def _entry(value: object) -> JournalEntry:
+    if not isinstance(value, dict):
+        raise TypeError("an entry is not an object")
+    entry = cast("dict[str, object]", value)
+    tag, idx, when = entry["tag"], entry["idx"], entry["when"]
+    if not isinstance(tag, str) or not isinstance(idx, int) or not isinstance(when, int):
+        raise TypeError(f"an entry has the tag {tag!r}, idx {idx!r}, when {when!r}")
+    if not tag or {"/", "\\"} & {*tag}:
+        raise ValueError(f"the tag {tag!r} is not the name of a file")
+    return JournalEntry(idx, tag, when, bool(entry.get("breakpoints", True)))
+
+
+def _unique(entries: tuple[JournalEntry, ...]) -> Iterator[JournalEntry]:
+    """Yield the entries by idx, each tag once."""
+    seen: set[str] = set()
+    for entry in sorted(entries, key=lambda entry: entry.idx):
+        if entry.tag not in seen:
+            seen.add(entry.tag)
+            yield entry
+
+
+def _number_of(name: str) -> int | None:
+    number = _LEADING_NUMBER.match(name)
+    return int(number[0]) if number else None
+
+
+def _file_of(entry: Traversable) -> MigrationFile | None:
+    match = _NUMBERED.match(entry.name)
+    if match is None or (match["way"] and match["ending"] == "py") or match["way"] == ".down":
+        return None
+    name = entry.name.rpartition(".")[0].removesuffix(match["way"] or "")
+    return MigrationFile(int(match["number"]), name, entry, "sql" if match["ending"] == "sql" else "python")
