@@ -1,0 +1,183 @@
+"""What PostgreSQL's files make, followed from file to file: which tables, columns and types are known when.
+
+A light model, kept by statements that were read from their tokens; nothing is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from datalayer.schema.tokens import Statement
+from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of
+from datalayer.schema.validate.source import Source
+
+__all__ = ["Event", "Known", "KnownTable", "Model"]
+
+
+@dataclass(slots=True)
+class KnownTable:
+    """A table as the files made it; `columns` are (type, is not null) by name."""
+
+    name: str
+    maker: Source
+    line: int
+    columns: dict[str, Change] = field(default_factory=dict[str, Change])
+    constraints: list[Constraint] = field(default_factory=list[Constraint])
+    is_open: bool = False
+
+
+@dataclass(slots=True)
+class Known:
+    """Everything known at one moment."""
+
+    tables: dict[str, KnownTable] = field(default_factory=dict[str, KnownTable])
+    indexes: dict[str, tuple[Source, Change]] = field(default_factory=dict[str, "tuple[Source, Change]"])
+    enums: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    relations: set[str] = field(default_factory=set[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change with what was known just before it.
+
+    `table` is the table it is about, None where the files have not made it; `is_new` that the same file made
+    it. `existing` is the index or table of that name before a CREATE.
+    """
+
+    source: Source
+    statement: Statement
+    change: Change
+    table: KnownTable | None
+    is_new: bool
+    known_tables: frozenset[str]
+    known_relations: frozenset[str]
+    columns: dict[str, Change]
+    existing: Change | None = None
+    labels: tuple[str, ...] | None = None
+    is_certain: bool = True
+
+
+class Model:
+    """The files followed one after the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.known = Known()
+        self.events: list[Event] = []
+        self.made: dict[str, tuple[Source, int]] = {}
+        self.dropped: dict[str, tuple[Source, int]] = {}
+        is_certain = True
+        for source in sources:
+            is_certain = is_certain and source.is_sql
+            for statement in source.statements:
+                # a block or a call may make anything
+                is_certain = is_certain and statement.verb not in ("DO", "CALL", "EXECUTE")
+                for change in changes_of(statement):
+                    self.events.append(self._event(source, statement, change, is_certain=is_certain))
+                    self._apply(source, change)
+
+    def of(self, source: Source) -> list[Event]:
+        """Give the changes of one file."""
+        return [event for event in self.events if event.source is source]
+
+    def _event(self, source: Source, statement: Statement, change: Change, *, is_certain: bool) -> Event:
+        known = self.known
+        table = known.tables.get(change.table)
+        existing = None
+        if change.kind == "create index" and change.name in known.indexes:
+            existing = known.indexes[change.name][1]
+        elif change.kind == "create table" and table is not None:
+            existing = Change(
+                "create table", table.line, table.name, inner=tuple(table.columns.values())
+            )
+        column = table.columns.get(change.name) if table else None
+        type_name = change.other if change.kind == "add column" else column.other if column else ""
+        return Event(
+            source,
+            statement,
+            change,
+            table,
+            table is not None and table.maker is source,
+            frozenset(known.tables),
+            frozenset(known.relations),
+            dict(table.columns) if table else {},
+            existing,
+            known.enums.get(type_name),
+            is_certain,
+        )
+
+    def _apply(self, source: Source, change: Change) -> None:
+        known = self.known
+        table = known.tables.get(change.table)
+        if change.kind == "create table":
+            if table is None:
+                self._make(source, change)
+        elif change.kind in ("create relation", "create part"):
+            known.relations.add(change.name)
+        elif change.kind == "create index":
+            known.indexes.setdefault(change.name, (source, change))
+        elif change.kind in ("create enum", "add value"):
+            known.enums[change.name] = known.enums.get(change.name, ()) + change.labels
+        elif change.kind == "rename value" and change.name in known.enums:
+            old, new = change.labels
+            known.enums[change.name] = tuple(new if one == old else one for one in known.enums[change.name])
+        elif change.kind == "rename type" and change.name in known.enums:
+            known.enums[change.other] = known.enums.pop(change.name)
+        elif change.kind.startswith("drop ") and change.kind.endswith(("table", "index", "relation", "type")):
+            self._drop(source, change)
+        elif change.kind == "rename table" and table is not None:
+            known.tables[change.other] = known.tables.pop(change.table)
+            self.dropped[change.table] = (source, change.line)
+            self.made[change.other] = (source, change.line)
+        elif change.kind == "rename index" and change.name in known.indexes:
+            known.indexes[change.other] = known.indexes.pop(change.name)
+        elif table is not None:
+            _apply_to_table(table, change)
+
+    def _make(self, source: Source, change: Change) -> None:
+        columns = {column.name: column for column in change.inner}
+        self.known.tables[change.table] = KnownTable(
+            change.table, source, change.line, columns, list(change.constraints)
+        )
+        self.made[change.table] = (source, change.line)
+
+    def _drop(self, source: Source, change: Change) -> None:
+        known = self.known
+        if change.kind == "drop table" and known.tables.pop(change.name, None) is not None:
+            self.dropped[change.name] = (source, change.line)
+            for name, (_, index) in [*known.indexes.items()]:
+                if index.table == change.name:
+                    del known.indexes[name]
+        elif change.kind == "drop index":
+            known.indexes.pop(change.name, None)
+        elif change.kind == "drop type":
+            known.enums.pop(change.name, None)
+        known.relations.discard(change.name)
+
+
+def _apply_to_table(table: KnownTable, change: Change) -> None:
+    columns = table.columns
+    if change.kind == "add column":
+        columns.setdefault(change.name, change)
+        table.constraints.extend(change.constraints)
+    elif change.kind == "drop column":
+        columns.pop(change.name, None)
+        table.constraints[:] = [one for one in table.constraints if change.name not in one.columns]
+    elif change.kind == "rename column" and change.name in columns:
+        columns[change.other] = columns.pop(change.name)
+    elif change.kind == "add constraint":
+        table.constraints.extend(change.constraints)
+    elif change.kind == "drop constraint":
+        table.constraints[:] = [one for one in table.constraints if one.name != change.name]
+    elif change.kind in ("set type", "set not null") and change.name in columns:
+        old = columns[change.name]
+        is_type = change.kind == "set type"
+        columns[change.name] = Change(
+            "add column",
+            old.line,
+            old.table,
+            old.name,
+            change.other if is_type else old.other,
+            default=old.default,
+            is_not_null=old.is_not_null or not is_type,
+        )

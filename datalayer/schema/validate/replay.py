@@ -1,0 +1,146 @@
+"""What happens when SQLite runs a folder's files: the schema before and after each statement, and what failed.
+
+Runs in memory and touches no file: ATTACH is refused. Transactions and connection settings in the files are
+passed over, as the run of a folder has them around the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.tokens import Statement, fold
+from datalayer.schema.validate.source import Source
+
+__all__ = ["Replay", "Step", "open_memory", "run_statement", "set_aside"]
+
+_PASSED_OVER = frozenset("BEGIN COMMIT END ROLLBACK SAVEPOINT RELEASE VACUUM ANALYZE ATTACH DETACH".split())
+_PRAGMAS = frozenset(["user_version", "application_id", "legacy_alter_table"])
+# a query that never ends is stopped after this many thousand steps of SQLite's machine
+_MOST_THOUSANDS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement that was run. `error` is what SQLite said; `was_run` is False for what is passed over.
+
+    `is_certain` is False after a Python file or an unknown module, which may have made what is missing.
+    """
+
+    source: Source
+    statement: Statement
+    before: Schema
+    after: Schema
+    error: str | None = None
+    rows: int = 0
+    was_run: bool = True
+    is_certain: bool = True
+
+    @property
+    def changed_schema(self) -> bool:
+        """Whether any object of the schema is another one afterwards."""
+        return self.before is not self.after and self.before.shapes() != self.after.shapes()
+
+
+class Replay:
+    """The files run one after the other on an empty database."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.connection = open_memory()
+        self.empty = self.schema = read(self.connection)
+        self.steps: list[Step] = []
+        self.states: dict[str, bytes] = {}
+        self.starts: dict[str, Schema] = {}
+        self._version = 0
+        is_certain = True
+        for source in sources:
+            self.states[source.name] = self.connection.serialize()
+            self.starts[source.name] = self.schema
+            is_certain = is_certain and source.is_sql
+            for statement in source.statements:
+                step = self._run(source, statement, is_certain=is_certain)
+                is_certain = is_certain and not (step.error or "").startswith("no such module")
+                self.steps.append(step)
+
+    def of(self, source: Source) -> list[Step]:
+        """Give the steps of one file."""
+        return [step for step in self.steps if step.source is source]
+
+    def end_of(self, source: Source) -> Schema:
+        """Give the schema after a file."""
+        steps = self.of(source)
+        return steps[-1].after if steps else self.starts[source.name]
+
+    def maker_of(self, name: str) -> Step | None:
+        """Give the last step after which an object or column of this name was there and before which it was not.
+
+        A table that was renamed was made by the renaming.
+        """
+        wanted = fold(name)
+        for step in reversed(self.steps):
+            if step.before is step.after:
+                continue
+            if _has(step.after, wanted) and not _has(step.before, wanted):
+                return step
+        return None
+
+    def _run(self, source: Source, statement: Statement, *, is_certain: bool) -> Step:
+        before = self.schema
+        if set_aside(statement):
+            return Step(source, statement, before, before, was_run=False, is_certain=is_certain)
+        changes = self.connection.total_changes
+        error = run_statement(self.connection, statement)
+        version = int(self.connection.execute("PRAGMA schema_version").fetchone()[0])
+        if version != self._version or statement.verb == "PRAGMA":
+            self._version, self.schema = version, read(self.connection)
+        rows = self.connection.total_changes - changes
+        return Step(source, statement, before, self.schema, error, rows, is_certain=is_certain)
+
+
+def open_memory(state: bytes | None = None) -> sqlite3.Connection:
+    """Open a database in memory, empty or with a serialized content, that can reach no file."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
+    if state:
+        connection.deserialize(state)
+    connection.set_authorizer(_no_attach)
+    return connection
+
+
+def run_statement(connection: sqlite3.Connection, statement: Statement) -> str | None:
+    """Run one statement; give SQLite's message where it refuses."""
+    connection.set_progress_handler(_counter(), 1000)
+    try:
+        connection.execute(statement.text).fetchall()
+    except (sqlite3.Error, sqlite3.Warning, UnicodeError) as exc:
+        return str(exc)
+    finally:
+        connection.set_progress_handler(None, 0)
+    return None
+
+
+def set_aside(statement: Statement) -> bool:
+    """Say whether a statement steers the transaction or the connection, and is passed over."""
+    if statement.verb == "PRAGMA":
+        return not any(fold(token.text) in _PRAGMAS for token in statement.tokens)
+    return statement.verb in _PASSED_OVER
+
+
+def _counter() -> Callable[[], bool]:
+    thousands = 0
+
+    def is_too_long() -> bool:
+        nonlocal thousands
+        thousands += 1
+        return thousands > _MOST_THOUSANDS
+
+    return is_too_long
+
+
+def _has(schema: Schema, name: str) -> bool:
+    return any(key[1] == name for key in schema.shapes())
+
+
+def _no_attach(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
