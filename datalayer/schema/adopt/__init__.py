@@ -1,1 +1,1 @@
-"""Databases that other tools or older programs migrated: what is applied there, by their journal or by shape."""
+"""Databases that others migrated: what is applied there, by their journal or by the shape of the schema."""
