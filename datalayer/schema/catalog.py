@@ -5,24 +5,47 @@ Reads only. https://www.postgresql.org/docs/current/catalogs.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from datalayer.engine.connection import Engine
 from datalayer.schema.difference import Difference
 from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
 from datalayer.schema.postgres_types import PgColumn
 from datalayer.schema.snapshot import Schema, Table
-from datalayer.schema.tokens import fold
+from datalayer.schema.tokens import fold, quote
 
-__all__ = ["Catalog", "CatalogColumn", "CatalogConstraint", "CatalogIndex", "CatalogTable", "compare", "read"]
+__all__ = [
+    "Catalog",
+    "CatalogColumn",
+    "CatalogConstraint",
+    "CatalogFunction",
+    "CatalogIndex",
+    "CatalogTable",
+    "CatalogView",
+    "Source",
+    "compare",
+    "read",
+]
+
+
+class Source(Protocol):
+    """What is read from: an engine, or anything else that answers queries about one PostgreSQL schema."""
+
+    schema_name: str
+
+    def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute and give all rows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:
-    """A column: `type` as format_type() has it, `collation` None for the database's own."""
+    """A column: `type` as format_type() has it, `collation` None for the database's own.
+
+    `identity` and `generated` are pg_attribute's letters, `sequence` the sequence that the column owns.
+    """
 
     name: str
     type: str
@@ -31,45 +54,114 @@ class CatalogColumn:
     is_identity: bool
     is_generated: bool
     collation: str | None
+    identity: str = ""
+    generated: str = ""
+    sequence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogConstraint:
-    """A constraint: `kind` is pg_constraint.contype (p, u, c, f, n, x)."""
+    """A constraint: `kind` is pg_constraint.contype (p, u, c, f, n, x).
+
+    `columns` are its own, `parent` and `parent_columns` those that a foreign key refers to, `expression` a
+    CHECK's condition.
+    """
 
     name: str
     kind: str
     definition: str
     is_valid: bool
+    columns: tuple[str, ...] = ()
+    parent: str | None = None
+    parent_columns: tuple[str, ...] = ()
+    expression: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The definition without the word that it was not validated."""
+        return self.definition.removesuffix(" NOT VALID")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogIndex:
-    """An index, those of constraints included."""
+    """An index, those of constraints included.
+
+    `tail` is the definition from USING on, `terms` are its columns and expressions without order,
+    `constraint` is the name of the constraint that it serves.
+    """
 
     name: str
-    definition: str
+    table: str
+    tail: str
     is_unique: bool
     is_valid: bool
+    terms: tuple[str, ...] = ()
+    predicate: str | None = None
+    constraint: str | None = None
+
+    @property
+    def definition(self) -> str:
+        """The statement that makes it, without the name of the schema."""
+        return self.statement(self.name)
+
+    def statement(self, name: str, *, concurrently: bool = False) -> str:
+        """Give the statement that makes it under a name."""
+        unique, how = "UNIQUE " if self.is_unique else "", "CONCURRENTLY " if concurrently else ""
+        return f"CREATE {unique}INDEX {how}{quote(name)} ON {quote(self.table)} {self.tail}"
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogTable:
-    """A table with everything on it; `triggers` maps a name to (definition, source of its function)."""
+    """A table with everything on it; `triggers` maps a name to (definition, source of its function).
+
+    `kind` is pg_class.relkind, `is_plain` False for partitions and heirs.
+    """
 
     name: str
     columns: Mapping[str, CatalogColumn]
     constraints: Mapping[str, CatalogConstraint]
     indexes: Mapping[str, CatalogIndex]
     triggers: Mapping[str, tuple[str, str]]
+    kind: str = "r"
+    is_plain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogView:
+    """A view: its query, what it reads as (table or view, column or None), and who was given rights."""
+
+    name: str
+    query: str
+    reads: frozenset[tuple[str, str | None]]
+    triggers: Mapping[str, tuple[str, str]]
+    grants: tuple[str, ...]
+    is_materialized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFunction:
+    """A function or procedure; `name` has its argument types, `definition` is a CREATE OR REPLACE FUNCTION.
+
+    `shape` is what it means: language, result, source, settings; equal in two schemas that call it alike.
+    """
+
+    name: str
+    definition: str
+    shape: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The tables and views of one PostgreSQL schema; what extensions own is left out."""
+    """One PostgreSQL schema; what extensions own is left out.
+
+    `others` names what is of a kind that no schema file makes: types, sequences of their own, statistics.
+    """
 
     tables: Mapping[str, CatalogTable]
     views: frozenset[str]
+    view_texts: Mapping[str, CatalogView] = field(default_factory=dict[str, CatalogView])
+    functions: Mapping[str, CatalogFunction] = field(default_factory=dict[str, CatalogFunction])
+    others: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -77,61 +169,149 @@ class Catalog:
         return not self.tables and not self.views
 
 
-_RELATIONS = """
-SELECT c.oid, c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+_NOT_OF_AN_EXTENSION = """NOT EXISTS (
+    SELECT 1 FROM pg_depend e
+    WHERE e.classid = '{catalog}'::regclass AND e.objid = {oid} AND e.deptype = 'e')"""
+_RELATIONS = f"""
+SELECT c.oid, c.relname, c.relkind::text,
+c.relkind = 'r' AND NOT c.relispartition
+AND NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.inhparent))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-AND NOT EXISTS (
-    SELECT 1 FROM pg_depend d
-    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY c.relname"""
+AND {_NOT_OF_AN_EXTENSION.format(catalog="pg_class", oid="c.oid")} ORDER BY c.relname"""
 _COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attgenerated <> '', l.collname
+pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attgenerated <> '', l.collname,
+a.attidentity::text, a.attgenerated::text,
+(SELECT s.relname FROM pg_depend o JOIN pg_class s ON s.oid = o.objid AND s.relkind = 'S'
+WHERE o.classid = 'pg_class'::regclass AND o.refclassid = 'pg_class'::regclass
+AND o.refobjid = a.attrelid AND o.refobjsubid = a.attnum AND o.deptype IN ('a', 'i') ORDER BY 1 LIMIT 1)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default'
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
 _CONSTRAINTS = """
-SELECT conrelid, conname, contype::text, pg_get_constraintdef(oid), convalidated FROM pg_constraint
-WHERE conrelid = ANY(%s) AND contype <> 't' ORDER BY conrelid, conname"""
+SELECT c.conrelid, c.conname, c.contype::text, pg_get_constraintdef(c.oid), c.convalidated,
+ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)
+JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place),
+p.relname,
+ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (number, place)
+JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place),
+CASE c.contype WHEN 'c' THEN pg_get_expr(c.conbin, c.conrelid) END
+FROM pg_constraint c LEFT JOIN pg_class p ON p.oid = c.confrelid
+WHERE c.conrelid = ANY(%s) AND c.contype <> 't' ORDER BY c.conrelid, c.conname"""
+# the text before USING is cut off by its length: names may hold anything
 _INDEXES = """
-SELECT i.indrelid, c.relname, pg_get_indexdef(i.indexrelid), i.indisunique, i.indisvalid
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+SELECT i.indrelid, c.relname, t.relname, ltrim(substr(pg_get_indexdef(c.oid), length(format(
+'CREATE %%sINDEX %%I ON %%s%%I.%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname,
+CASE WHEN t.relkind = 'p' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname)))), i.indisunique, i.indisvalid,
+ARRAY(SELECT pg_get_indexdef(c.oid, k, false) FROM generate_series(1, i.indnkeyatts) k ORDER BY k),
+pg_get_expr(i.indpred, i.indrelid),
+(SELECT o.conname FROM pg_constraint o WHERE o.conindid = c.oid AND o.contype IN ('p', 'u', 'x'))
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE i.indrelid = ANY(%s) ORDER BY i.indrelid, c.relname"""
 _TRIGGERS = """
-SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid), p.prosrc
+SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid, true), p.prosrc
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = ANY(%s) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
+_VIEWS = """
+SELECT c.oid, rtrim(pg_get_viewdef(c.oid), ';'), c.relkind = 'm',
+ARRAY(SELECT format('GRANT %%s ON %%I TO %%s', a.privilege_type, c.relname,
+CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner ORDER BY 1),
+ARRAY(SELECT DISTINCT ARRAY[r.relname::text, a.attname::text] FROM pg_rewrite w
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid
+JOIN pg_class r ON r.oid = d.refobjid
+LEFT JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = d.refobjsubid AND d.refobjsubid > 0
+WHERE w.ev_class = c.oid)
+FROM pg_class c WHERE c.oid = ANY(%s) AND c.relkind IN ('v', 'm')"""
+_FUNCTIONS = f"""
+SELECT format('%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), pg_get_functiondef(p.oid),
+l.lanname, pg_get_function_result(p.oid), p.prosrc,
+coalesce(replace(replace(array_to_string(p.proconfig, ','), quote_ident(n.nspname), '*'), '"', ''), '')
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE n.nspname = %s AND p.prokind IN ('f', 'p')
+AND {_NOT_OF_AN_EXTENSION.format(catalog="pg_proc", oid="p.oid")} ORDER BY 1"""
+_OTHERS = f"""
+SELECT 'sequence ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind = 'S'
+AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+AND d.deptype IN ('a', 'i', 'e')) UNION ALL
+SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname = %s AND t.typtype IN ('e', 'd', 'r')
+AND {_NOT_OF_AN_EXTENSION.format(catalog="pg_type", oid="t.oid")} UNION ALL
+SELECT 'statistics ' || s.stxname FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+WHERE n.nspname = %s ORDER BY 1"""
 
 
-def read(engine: Engine) -> Catalog:
-    """Read the engine's schema in five queries.
+def read(source: Source) -> Catalog:
+    """Read a schema in eight queries.
 
-    Take a read transaction around it for one consistent picture.
+    Take a read transaction around it for one consistent picture. The search_path must hold this schema:
+    names in texts are qualified otherwise.
     """
-    relations = engine.fetch_all(_RELATIONS, (engine.schema_name,))
+    schema = source.schema_name
+    relations = source.fetch_all(_RELATIONS, (schema,))
     oids = [row[0] for row in relations]
 
     def rows_by_table(sql: str) -> dict[Any, list[tuple[Any, ...]]]:
         grouped: dict[Any, list[tuple[Any, ...]]] = {}
-        for row in engine.fetch_all(sql, (oids,)):
+        for row in source.fetch_all(sql, (oids,)):
             grouped.setdefault(row[0], []).append(row[1:])
         return grouped
 
     columns, constraints = rows_by_table(_COLUMNS), rows_by_table(_CONSTRAINTS)
-    indexes, triggers = rows_by_table(_INDEXES), rows_by_table(_TRIGGERS)
+    indexes, triggers, views = rows_by_table(_INDEXES), rows_by_table(_TRIGGERS), rows_by_table(_VIEWS)
     return Catalog(
         {
             name: CatalogTable(
                 name,
                 {row[0]: CatalogColumn(*row) for row in columns.get(oid, ())},
-                {row[0]: CatalogConstraint(*row) for row in constraints.get(oid, ())},
-                {row[0]: CatalogIndex(*row) for row in indexes.get(oid, ())},
+                {row[0]: _constraint(row) for row in constraints.get(oid, ())},
+                {row[0]: _index(row) for row in indexes.get(oid, ())},
                 {row[0]: (row[1], row[2]) for row in triggers.get(oid, ())},
+                kind,
+                is_plain,
             )
-            for oid, name, kind in relations
+            for oid, name, kind, is_plain in relations
             if kind in ("r", "p", "f")
         },
-        frozenset(name for _, name, kind in relations if kind in ("v", "m")),
+        frozenset(name for _, name, kind, _ in relations if kind in ("v", "m")),
+        {
+            name: _view(name, views[oid][0], triggers.get(oid, ()))
+            for oid, name, _, _ in relations
+            if oid in views
+        },
+        {
+            row[0]: CatalogFunction(row[0], row[1], tuple(row[2:]))
+            for row in source.fetch_all(_FUNCTIONS, (schema,))
+        },
+        tuple(row[0] for row in source.fetch_all(_OTHERS, (schema, schema, schema))),
+    )
+
+
+def _constraint(row: Sequence[Any]) -> CatalogConstraint:
+    name, kind, definition, is_valid, columns, parent, parent_columns, expression = row
+    return CatalogConstraint(
+        name, kind, definition, is_valid, tuple(columns), parent, tuple(parent_columns), expression
+    )
+
+
+def _index(row: Sequence[Any]) -> CatalogIndex:
+    name, table, tail, is_unique, is_valid, terms, predicate, constraint = row
+    return CatalogIndex(name, table, tail, is_unique, is_valid, tuple(terms), predicate, constraint)
+
+
+def _view(name: str, row: Sequence[Any], triggers: Sequence[tuple[Any, ...]]) -> CatalogView:
+    query, is_materialized, grants, reads = row
+    return CatalogView(
+        name,
+        query,
+        frozenset((table, column) for table, column in reads),
+        {trigger[0]: (trigger[1], trigger[2]) for trigger in triggers},
+        tuple(grants),
+        is_materialized,
     )
 
 
