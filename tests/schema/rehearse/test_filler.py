@@ -1,0 +1,216 @@
+"""Synthetic rows: every table of our schema and of awkward ones, within the schema's own rules."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import given
+from schema.schemas import Made, schemas
+
+from datalayer.engine.opening import open_engine
+from datalayer.schema.history import consolidated_sql
+from datalayer.schema.migrator import migrate
+from datalayer.schema.rehearse import bed_postgres, bed_sqlite
+from datalayer.schema.rehearse.filler import Filled, fill
+
+AWKWARD = {
+    "rules between columns": """
+        CREATE TABLE span (id INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL,
+            CHECK (low >= 100 AND high > low AND high <= 110), CHECK ((low + high) % 2 = 1));""",
+    "shapes of texts": """
+        CREATE TABLE shape (code TEXT PRIMARY KEY CHECK (code GLOB '[A-Z][A-Z]-[0-9][0-9][0-9]'),
+            mail TEXT NOT NULL CHECK (mail LIKE '_%@_%.__%' AND instr(mail, ' ') = 0),
+            big TEXT NOT NULL CHECK (big = upper(big) AND length(big) BETWEEN 3 AND 5),
+            day TEXT NOT NULL CHECK (date(day) IS day),
+            trimmed TEXT NOT NULL CHECK (trim(trimmed) = trimmed)) STRICT;""",
+    "documents": """
+        CREATE TABLE doc (id INTEGER PRIMARY KEY, body TEXT NOT NULL CHECK (json_valid(body)),
+            kind TEXT NOT NULL CHECK (json_extract(kind, '$.kind') IN ('a', 'b')),
+            list TEXT NOT NULL CHECK (json_type(list) = 'array'));""",
+    "a state machine": """
+        CREATE TABLE job (id TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('new', 'done', 'lost')),
+            ended TEXT, owner TEXT, CHECK ((state IN ('done', 'lost')) = (ended IS NOT NULL)),
+            CHECK ((owner IS NULL) = (state = 'new')));""",
+    "a circle with one open side": """
+        CREATE TABLE team (id INTEGER PRIMARY KEY, head INTEGER REFERENCES person (id));
+        CREATE TABLE person (id INTEGER PRIMARY KEY, team INTEGER NOT NULL REFERENCES team (id));""",
+    "a circle that COMMIT looks at": """
+        CREATE TABLE egg (id INTEGER PRIMARY KEY,
+            hen INTEGER NOT NULL REFERENCES hen (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TABLE hen (id INTEGER PRIMARY KEY,
+            egg INTEGER NOT NULL REFERENCES egg (id) DEFERRABLE INITIALLY DEFERRED);""",
+    "itself": """
+        CREATE TABLE tree (id INTEGER PRIMARY KEY, up INTEGER NOT NULL REFERENCES tree (id),
+            name TEXT UNIQUE);""",
+    "keys of several columns": """
+        CREATE TABLE p (a TEXT NOT NULL, b INTEGER NOT NULL, PRIMARY KEY (a, b)) WITHOUT ROWID;
+        CREATE TABLE q (a TEXT NOT NULL, b INTEGER NOT NULL, c TEXT NOT NULL, PRIMARY KEY (a, b, c),
+            FOREIGN KEY (a, b) REFERENCES p (a, b));
+        CREATE TABLE r (id INTEGER PRIMARY KEY, a TEXT NOT NULL, b INTEGER NOT NULL, c TEXT NOT NULL,
+            FOREIGN KEY (a, b) REFERENCES p (a, b), FOREIGN KEY (a, b, c) REFERENCES q (a, b, c),
+            UNIQUE (a, b, c));""",
+    "one to one": """
+        CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+        CREATE TABLE passport (person INTEGER PRIMARY KEY REFERENCES person (id),
+            number TEXT NOT NULL UNIQUE);""",
+    "what is computed": """
+        CREATE TABLE net (id INTEGER PRIMARY KEY, price REAL NOT NULL CHECK (price > 0),
+            tax REAL GENERATED ALWAYS AS (price * 0.2) STORED CHECK (tax < 50));""",
+    "triggers that object": """
+        CREATE TABLE stock (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, amount INTEGER NOT NULL);
+        CREATE TRIGGER stock_kind BEFORE INSERT ON stock WHEN NEW.kind NOT IN ('wood', 'iron')
+        BEGIN SELECT RAISE(ABORT, 'stock_kind: only wood and iron'); END;
+        CREATE TRIGGER stock_amount BEFORE INSERT ON stock WHEN NEW.amount < 10
+        BEGIN SELECT RAISE(ABORT, 'stock_amount: too little'); END;""",
+    "strict types": """
+        CREATE TABLE strict_one (i INT NOT NULL, n INTEGER NOT NULL, r REAL NOT NULL, t TEXT NOT NULL,
+            b BLOB NOT NULL, PRIMARY KEY (i, t)) STRICT;""",
+    "no types": "CREATE TABLE loose (a, b NOT NULL, c CHECK (typeof(c) = 'integer'), d DEFAULT (1 + 1));",
+    "names that need quotes": """
+        CREATE TABLE "or der" ("sel""ect" TEXT NOT NULL CHECK ("sel""ect" IN ('x', 'y')), 
+            "a b" INTEGER UNIQUE, "é" TEXT NOT NULL);
+        CREATE TABLE "group" (id INTEGER PRIMARY KEY, "to" INTEGER NOT NULL REFERENCES "or der" ("a b"));""",
+    "unique in part": """
+        CREATE TABLE lease (id INTEGER PRIMARY KEY, room TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open'
+            CHECK (state IN ('open', 'shut')));
+        CREATE UNIQUE INDEX lease_open ON lease (room) WHERE state = 'open';""",
+    "numbers of a kind": """
+        CREATE TABLE number (even INTEGER NOT NULL CHECK (even % 2 = 0), percent REAL NOT NULL
+            CHECK (percent BETWEEN 0 AND 1), port INTEGER NOT NULL CHECK (port > 1023 AND port < 65536),
+            sign INTEGER NOT NULL CHECK (sign IN (-1, 1)), flag INTEGER NOT NULL CHECK (flag IN (0, 1)));""",
+    "conflict clauses": """
+        CREATE TABLE conflict (id INTEGER PRIMARY KEY, a TEXT NOT NULL ON CONFLICT ABORT,
+            b TEXT UNIQUE ON CONFLICT FAIL);""",
+    "a search index with its triggers": """
+        CREATE TABLE page (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
+        CREATE VIRTUAL TABLE page_index USING fts5 (body, content = 'page', content_rowid = 'id');
+        CREATE TRIGGER page_in AFTER INSERT ON page
+        BEGIN INSERT INTO page_index (rowid, body) VALUES (NEW.id, NEW.body); END;""",
+}
+ON_POSTGRES = """
+CREATE SCHEMA IF NOT EXISTS public;
+CREATE TYPE mood AS ENUM ('calm', 'wild');
+CREATE DOMAIN plate AS text CHECK (VALUE ~ '^[A-Z]{2}-\\d{3,5}$');
+CREATE TABLE typed (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    mood mood NOT NULL, plate plate NOT NULL,
+    at timestamptz NOT NULL, day date NOT NULL, gap interval NOT NULL, ip inet NOT NULL, data jsonb NOT NULL,
+    tags text[] NOT NULL, id2 uuid NOT NULL UNIQUE, bin bytea NOT NULL, price numeric(6,2) CHECK (price > 0),
+    small varchar(4) NOT NULL UNIQUE, ok boolean NOT NULL, span int4range NOT NULL, seven bit(3) NOT NULL);
+CREATE TABLE slugs (slug text PRIMARY KEY CHECK (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'), n serial NOT NULL,
+    kind text NOT NULL CHECK (kind = ANY (ARRAY['a', 'b'])), data jsonb CHECK (data ->> 'kind' = 'x'));
+CREATE TABLE room (id integer PRIMARY KEY, during tstzrange NOT NULL);
+CREATE TABLE a (id integer PRIMARY KEY, b integer NOT NULL);
+CREATE TABLE b (id integer PRIMARY KEY, a integer NOT NULL REFERENCES a DEFERRABLE);
+ALTER TABLE a ADD CONSTRAINT a_b FOREIGN KEY (b) REFERENCES b DEFERRABLE;
+CREATE TABLE parted (id integer NOT NULL, region text NOT NULL) PARTITION BY LIST (region);
+CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
+CREATE FUNCTION no_wild() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.mood = 'wild' THEN RAISE EXCEPTION 'no wild ones'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER no_wild BEFORE INSERT ON typed FOR EACH ROW EXECUTE FUNCTION no_wild();
+"""
+
+
+def filled(script: str, rows: int = 3) -> tuple[sqlite3.Connection, Filled]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(script)
+    with bed_sqlite.filling(connection) as bed:
+        return connection, fill(bed, rows=rows)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_every_table_of_an_awkward_schema_gets_rows(name: str) -> None:
+    connection, done = filled(AWKWARD[name])
+
+    assert done.unfilled == {}
+    assert {table: count for table, count in done.rows.items() if count < 3} == {}
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_every_table_of_the_package_gets_rows_on_both_engines(postgres_database: str) -> None:
+    engines = [open_engine(":memory:"), open_engine(postgres_database)]
+    for engine, bed_of in zip(engines, (bed_sqlite, bed_postgres)):
+        migrate(engine)
+        connection = engine.connection() if engine.dialect.name == "sqlite" else engine
+        with bed_of.filling(connection) as bed:
+            done = fill(bed, rows=4)
+
+        assert done.unfilled == {}
+        assert {engine.fetch_one(f"SELECT count(*) FROM {table}") for table in done.rows} == {(4,)}
+        engine.close()
+
+
+def test_references_that_may_be_empty_are_filled_too() -> None:
+    connection, _ = filled(consolidated_sql())
+
+    assert connection.execute(
+        "SELECT count(*) FROM background_jobs WHERE session_id IS NOT NULL"
+    ).fetchone() >= (1,)
+    connection.close()
+
+
+def test_the_same_schema_gets_the_same_rows() -> None:
+    first, _ = filled(AWKWARD["a state machine"])
+    second, _ = filled(AWKWARD["a state machine"])
+
+    assert [*first.iterdump()] == [*second.iterdump()]
+    first.close()
+    second.close()
+
+
+def test_rows_that_are_there_stay_and_new_ones_join_them() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT UNIQUE); INSERT INTO t VALUES (1, 'n 1')"
+    )
+    with bed_sqlite.filling(connection) as bed:
+        done = fill(bed, rows=3)
+
+    assert done.rows == {"t": 2}
+    assert connection.execute("SELECT n FROM t WHERE id = 1").fetchone() == ("n 1",)
+    connection.close()
+
+
+def test_a_table_that_cannot_be_filled_is_told_with_the_rule() -> None:
+    connection, done = filled(
+        "CREATE TABLE never (a TEXT NOT NULL PRIMARY KEY CONSTRAINT never_at_all CHECK (a <> a));"
+        "CREATE TABLE child (a TEXT NOT NULL REFERENCES never (a)); CREATE TABLE fine (a TEXT);"
+    )
+
+    assert set(done.unfilled) == {"never", "child"}
+    assert "never_at_all" in done.unfilled["never"]
+    assert done.rows["fine"] == 3
+    connection.close()
+
+
+def test_a_trigger_that_ends_the_transaction_does_not_end_the_filling() -> None:
+    connection, done = filled(
+        "CREATE TABLE t (a TEXT NOT NULL); CREATE TRIGGER no BEFORE INSERT ON t WHEN NEW.a <> 'yes'"
+        " BEGIN SELECT RAISE(ROLLBACK, 'no'); END;"
+    )
+
+    assert done.rows == {"t": 3}
+    connection.close()
+
+
+@given(made=schemas())
+def test_random_schemas_are_filled_within_their_rules(made: Made) -> None:
+    connection, done = filled(made.script)
+
+    assert done.unfilled == {}
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_types_and_rules_of_postgresql_are_filled(postgres_database: str) -> None:
+    engine = open_engine(postgres_database)
+    engine.execute(ON_POSTGRES)
+    with bed_postgres.filling(engine) as bed:
+        done = fill(bed, rows=3)
+
+    assert done.unfilled == {}
+    assert {table: count for table, count in done.rows.items() if count < 3} == {}
+    engine.close()
