@@ -1,0 +1,236 @@
+"""Statements that say IF [NOT] EXISTS and so may do nothing: whether one will, and what stands there instead.
+
+N001: what stands there differs from what the statement would have made; N002: it is the same; N003: it is an
+invalid index (PostgreSQL); N005: there is nothing to drop. Leaves the database as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from datalayer.engine.connection import Engine
+from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.schema import catalog
+from datalayer.schema.numbered.folder import MigrationFile
+from datalayer.schema.numbered.pending import Finding, finding
+from datalayer.schema.snapshot import Schema, read, read_text
+from datalayer.schema.tokens import Statement, Token, canonical, fold, quote, tokenize, unquote
+
+__all__ = ["NoOp", "finding_of", "no_op"]
+
+_SCRATCH = "datalayer_scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class NoOp:
+    """A statement that will do nothing, by the object that decides it."""
+
+    line: int
+    statement: str
+    object: str
+    result: Literal["same", "differs", "absent", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditional:
+    """CREATE or DROP of one object with its condition; `rest` is the statement without it."""
+
+    verb: str
+    noun: str
+    schema: str | None
+    name: str
+    rest: tuple[Token, ...]
+
+
+def no_op(engine: Engine, statement: Statement) -> NoOp | None:
+    """Say what a statement will leave undone, before it is run; None where it will do something, or may."""
+    found = _conditional(statement.tokens)
+    if found is None:
+        return None
+    look = _on_sqlite if engine.dialect.name == "sqlite" else _on_postgres
+    result = look(engine, found)
+    if result is None:
+        return None
+    words = [token.text for token in statement.tokens[:12]]
+    condition = " ".join(words[: [word.upper() for word in words].index("EXISTS") + 1])
+    return NoOp(statement.line, condition, f"{found.noun.lower()} {found.name}", result)
+
+
+def finding_of(file: MigrationFile, found: NoOp) -> Finding:
+    """Give the finding for a statement that did nothing."""
+    texts = {
+        "same": ("N002", "info", "did nothing: {object} is there, and is the same", "remove it, or leave it"),
+        "differs": (
+            "N001",
+            "error",
+            "did nothing: another {object} is there, and it differs",
+            "change what is there in a migration of its own; IF NOT EXISTS hides that it is another",
+        ),
+        "invalid": (
+            "N003",
+            "error",
+            "did nothing: {object} is there and invalid, so nothing uses it",
+            "drop it with DROP INDEX CONCURRENTLY, then make it again",
+        ),
+        "absent": (
+            "N005",
+            "info",
+            "did nothing: there is no {object}",
+            "remove it if that is as it should be",
+        ),
+    }
+    rule, severity, message, fix = texts[found.result]
+    text = f"{file.source.name}: {found.statement} {message.format(object=found.object)}"
+    return finding(rule, severity, str(file.source), text, line=found.line, fix=fix)
+
+
+def _conditional(tokens: Sequence[Token]) -> _Conditional | None:
+    words = [token.upper for token in tokens[:12]]
+    if words[0] not in ("CREATE", "DROP") or "IF" not in words:
+        return None
+    place = words.index("IF")
+    condition = ["IF", "NOT", "EXISTS"] if words[0] == "CREATE" else ["IF", "EXISTS"]
+    after = place + len(condition)
+    if words[place:after] != condition or len(tokens) <= after:
+        return None
+    if any(token.text == "," for token in tokens[after:]) and words[0] == "DROP":
+        # PostgreSQL's list of objects: some of it may be there
+        return None
+    nouns = [word for word in words[1:place] if word != "CONCURRENTLY"]
+    schema = None
+    if len(tokens) > after + 2 and tokens[after + 1].text == ".":
+        schema, after = unquote(tokens[after]), after + 2
+    kept = tuple(token for token in tokens[:place] if token.upper != "CONCURRENTLY")
+    rest = (*kept, *tokens[after:])
+    return _Conditional(words[0], nouns[-1] if nouns else "", schema, unquote(tokens[after]), rest)
+
+
+# -- SQLite --------------------------------------------------------------------------------------
+
+
+def _on_sqlite(engine: Engine, found: _Conditional) -> Literal["same", "differs", "absent"] | None:
+    is_temporary = {"TEMP", "TEMPORARY"} & {token.upper for token in found.rest[:3]}
+    if is_temporary or fold(found.schema or "main") == "temp":
+        return None
+    row = engine.fetch_one(
+        "SELECT type, sql FROM main.sqlite_schema WHERE lower(name) = ? AND (type = 'trigger') = ?",
+        (fold(found.name), found.noun == "TRIGGER"),
+    )
+    if found.verb == "DROP":
+        return "absent" if row is None else None
+    if row is None:
+        return None
+    live: sqlite3.Connection = engine.connection()
+    return "same" if _is_same(read(live), found, str(row[0]), str(row[1])) else "differs"
+
+
+def _is_same(live: Schema, found: _Conditional, kind: str, sql: str) -> bool:
+    if kind != found.noun.lower() and not (kind == "table" and found.noun == "TABLE"):
+        return False
+    text = " ".join(token.text for token in found.rest)
+    if canonical(tokenize(text), live.names) == canonical(tokenize(sql), live.names):
+        return True
+    if kind != "table":
+        return False
+    try:
+        wanted = read_text(text)
+    except MigrationRefused:
+        # it leans on what only the database has, a module or a function
+        return False
+    key = ("table", fold(found.name))
+    return wanted.shapes().get(key) == live.shapes().get(key)
+
+
+# -- PostgreSQL ----------------------------------------------------------------------------------
+
+_KINDS = {"TABLE": "rp", "INDEX": "iI", "VIEW": "v", "SEQUENCE": "S"}
+
+
+def _on_postgres(
+    engine: Engine, found: _Conditional
+) -> Literal["same", "differs", "absent", "invalid"] | None:
+    """Compare in a scratch schema where that is possible; else what is there counts as the same."""
+    if found.noun not in _KINDS:
+        return None
+    if {"TEMP", "TEMPORARY"} & {token.upper for token in found.rest[:3]}:
+        return None
+    # PostgreSQL folds bare names, and `found.name` is as it is written
+    name = _postgres_name(found)
+    row = engine.fetch_one(
+        "SELECT c.relkind::text, i.indisvalid, i.indrelid::regclass::text FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid"
+        " WHERE c.relname = %s AND n.nspname = %s",
+        (name, found.schema or engine.schema_name),
+    )
+    if found.verb == "DROP":
+        return "absent" if row is None else None
+    if row is None:
+        return None
+    if str(row[0]) not in _KINDS[found.noun]:
+        return "differs"
+    if row[1] is False:
+        return "invalid"
+    if found.noun not in ("TABLE", "INDEX") or (found.schema or engine.schema_name) != engine.schema_name:
+        return "same"
+    return "same" if _same_in_scratch(engine, found, name, row[2]) else "differs"
+
+
+def _postgres_name(found: _Conditional) -> str:
+    is_quoted = any(token.kind == "identifier" and unquote(token) == found.name for token in found.rest)
+    return found.name if is_quoted else found.name.lower()
+
+
+def _same_in_scratch(engine: Engine, found: _Conditional, name: str, table: str | None) -> bool:
+    """Make the object in a schema of its own, compare the two, and undo it."""
+    there = _definition(engine, engine.schema_name, name, found.noun)
+    wanted: str | None = None
+    try:
+        with engine.transaction():
+            wanted = _made_in_scratch(engine, found, name, table)
+            raise _Undo
+    except _Undo:
+        return wanted == there
+    except DataLayerError:
+        # it leans on what is no longer there
+        return False
+
+
+class _Undo(Exception):
+    """Leaves a block so that nothing of it is kept."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """One schema of the engine's database, as catalog reads it."""
+
+    engine: Engine
+    schema_name: str
+
+    def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.engine.fetch_all(sql, params)
+
+
+def _made_in_scratch(engine: Engine, found: _Conditional, name: str, table: str | None) -> str | None:
+    engine.execute(f"CREATE SCHEMA {_SCRATCH}")
+    if table is not None:
+        bare = table.rpartition(".")[2]
+        engine.execute(f"CREATE TABLE {_SCRATCH}.{bare} (LIKE {table})")
+    engine.execute(f"SET LOCAL search_path = {_SCRATCH}, {quote(engine.schema_name)}")
+    engine.execute(" ".join(token.text for token in found.rest))
+    return _definition(engine, _SCRATCH, name, found.noun)
+
+
+def _definition(engine: Engine, schema: str, name: str, noun: str) -> str | None:
+    """Give what decides whether two objects are the same, without the schema that they are in."""
+    tables = catalog.read(_Place(engine, schema)).tables
+    if noun == "TABLE":
+        text = repr((tables[name].columns, tables[name].constraints)) if name in tables else None
+    else:
+        indexes = (table.indexes.get(name) for table in tables.values())
+        text = next((repr(index) for index in indexes if index is not None), None)
+    if text is None:
+        return None
+    return text.replace(f"{schema}.", "").replace(f"{quote(schema)}.", "")

@@ -1,0 +1,66 @@
+"""A migration written in Python: a file with a function `up(store)`.
+
+The store is made by who calls the run, for it lives a floor above; here it is a value that is passed on.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.schema.numbered.folder import MigrationFile
+
+__all__ = ["Up", "call_up", "load_up"]
+
+Up = Callable[[object], object]
+
+
+def load_up(file: MigrationFile) -> Up:
+    """Run the file's top level and give its `up`.
+
+    Raises MigrationRefused where it fails, or defines none.
+    """
+    path = str(file.source)
+    names: dict[str, object] = {"__name__": f"migration_{file.name}", "__file__": path}
+    try:
+        exec(compile(file.read(), path, "exec"), names)
+    except MigrationRefused:
+        raise
+    except Exception as exc:
+        raise _failed(file, exc, "cannot be loaded") from exc
+    up = names.get("up")
+    if not callable(up):
+        raise MigrationRefused(
+            f"{path} has no function up(store)",
+            why="a migration in Python is a function `up` that takes the store",
+            hint="write `def up(store): ...` in it",
+        )
+    return up
+
+
+def call_up(file: MigrationFile, up: Up, store: object) -> None:
+    """Call a file's `up`. Raises MigrationRefused, with file and line, for whatever it raises."""
+    try:
+        up(store)
+    except Exception as exc:
+        raise _failed(file, exc, "failed") from exc
+
+
+def _failed(file: MigrationFile, exc: Exception, how: str) -> MigrationRefused:
+    path = str(file.source)
+    line = next(
+        (
+            frame.lineno
+            for frame in reversed(traceback.extract_tb(exc.__traceback__))
+            if frame.filename == path
+        ),
+        exc.lineno if isinstance(exc, SyntaxError) else None,
+    )
+    place = f"{path}:{line}" if line else path
+    said = exc.what if isinstance(exc, DataLayerError) else str(exc)
+    return MigrationRefused(
+        f"{place}: the migration {file.name} {how}",
+        why=f"{type(exc).__name__}: {said}".partition("\n")[0],
+        hint="correct it and run `datalayer migrate` again",
+    )
