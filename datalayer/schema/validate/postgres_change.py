@@ -87,7 +87,7 @@ class _Parser:
         if not token.text:
             return self.statement.line
         start = self.statement.tokens[0].start
-        return line_at(self.statement, replace_start(token, start))
+        return line_at(self.statement, _moved_back(token, start))
 
     def read(self) -> Iterator[Change]:
         reader = self.reader
@@ -383,7 +383,7 @@ class _Parser:
         return Change(verb.lower(), self.statement.line, table, columns=columns)
 
 
-def replace_start(token: Token, start: int) -> Token:
+def _moved_back(token: Token, start: int) -> Token:
     """Move a token of a statement's own text back to where it stands in the script."""
     return Token(token.kind, token.text, token.start + start, token.end + start)
 

@@ -87,9 +87,7 @@ class Model:
         if change.kind == "create index" and change.name in known.indexes:
             existing = known.indexes[change.name][1]
         elif change.kind == "create table" and table is not None:
-            existing = Change(
-                "create table", table.line, table.name, inner=tuple(table.columns.values())
-            )
+            existing = Change("create table", table.line, table.name, inner=tuple(table.columns.values()))
         column = table.columns.get(change.name) if table else None
         type_name = change.other if change.kind == "add column" else column.other if column else ""
         return Event(

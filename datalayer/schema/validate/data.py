@@ -1,0 +1,332 @@
+"""D001 to D004: what rows are lost to, and what runs on empty tables only."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+from datalayer.schema.declaration import ForeignKey
+from datalayer.schema.snapshot import Schema
+from datalayer.schema.tokens import Statement, fold, quote, unquote
+from datalayer.schema.validate.postgres_model import Event
+from datalayer.schema.validate.recreate import LOOSENING
+from datalayer.schema.validate.replay import Step
+from datalayer.schema.validate.rule import Hit, Rule
+from datalayer.schema.validate.sample import Trial, try_with_rows
+from datalayer.schema.validate.source import Source
+from datalayer.schema.validate.subject import Subject
+
+__all__ = ["RULES", "needs_rows"]
+
+_CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
+_ROWS_REFUSED = (
+    "Cannot add a NOT NULL column",
+    "Cannot add a REFERENCES column",
+    "Cannot add a column with non-constant default",
+)
+_PRAGMA = re.compile(r"PRAGMA\s+(?:\w+\s*\.\s*)?[\"`\[]?foreign_keys[\"`\]]?\s*[=(]", re.IGNORECASE)
+
+
+def _is_drop(statement: Statement) -> bool:
+    return [token.upper for token in statement.tokens[:2]] == ["DROP", "TABLE"]
+
+
+def _dropped(step: Step) -> str:
+    """Give the table that a DROP TABLE drops; empty where it drops none."""
+    if not _is_drop(step.statement) or step.error or step.before is step.after:
+        return ""
+    there = {fold(table.name) for table in step.after.tables}
+    gone = [
+        table.name for table in step.before.tables if table.kind != "shadow" and fold(table.name) not in there
+    ]
+    return gone[0] if gone else ""
+
+
+def _children(schema: Schema, parent: str) -> list[tuple[str, ForeignKey]]:
+    return [
+        (table.name, key)
+        for table in schema.tables
+        for key in table.foreign_keys
+        if fold(key.parent) == fold(parent) and fold(table.name) != fold(parent)
+    ]
+
+
+def _cascaded(schema: Schema, parent: str) -> list[str]:
+    """Give the tables whose rows change when all rows of a table are deleted, in order, each once."""
+    found: list[str] = []
+    waiting = [parent]
+    while waiting:
+        for child, key in _children(schema, waiting.pop()):
+            if key.on_delete in _CASCADES and child not in found:
+                found.append(child)
+                if key.on_delete == "CASCADE":
+                    waiting.append(child)
+    return found
+
+
+def _old_drops(subject: Subject, source: Source) -> Iterator[tuple[Step, str]]:
+    """Yield the DROP TABLE of a file that concern tables with a history: those that it did not make itself."""
+    start = subject.replay.starts.get(source.name)
+    for step in subject.replay.of(source):
+        name = _dropped(step)
+        if name and start is not None and _origin(subject, source, step, name):
+            yield step, name
+
+
+def _origin(subject: Subject, source: Source, until: Step, name: str) -> bool:
+    """Say whether a table was there before the file, under this name or one that the file changed."""
+    there = {fold(table.name) for table in subject.replay.starts[source.name].tables}
+    for step in subject.replay.of(source):
+        if step is until:
+            break
+        if step.statement.verb == "ALTER" and step.before is not step.after:
+            old = {fold(table.name) for table in step.before.tables}
+            new = {fold(table.name) for table in step.after.tables}
+            for gone, come in zip(old - new, new - old):
+                if gone in there:
+                    there = (there - {gone}) | {come}
+    return fold(name) in there
+
+
+def _ignored_pragma(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources if subject.is_sqlite else ():
+        pragma = next((one for one in source.statements if _PRAGMA.match(one.text)), None)
+        if pragma is None:
+            continue
+        lost: list[str] = []
+        blocked = False
+        for step, name in _old_drops(subject, source):
+            lost += [child for child in _cascaded(step.before, name) if child not in lost]
+            blocked = blocked or bool(_children(step.before, name))
+        begins = any(
+            one.verb in ("BEGIN", "SAVEPOINT") and one.line <= pragma.line for one in source.statements
+        )
+        message = "PRAGMA foreign_keys is ignored in the transaction in which the file is run"
+        if lost:
+            message += f": DROP TABLE deletes or changes rows of {', '.join(lost)}"
+        severity = "error" if lost or blocked or begins else "warning"
+        yield Hit(source.path, pragma.line, message, severity=severity)
+
+
+def _lost_rows(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources:
+        has_pragma = any(_PRAGMA.match(one.text) for one in source.statements)
+        for step, name in _old_drops(subject, source):
+            line = step.statement.line
+            cascaded = _cascaded(step.before, name) if subject.enforces_foreign_keys else []
+            if cascaded and not has_pragma:
+                message = f"DROP TABLE {name} also deletes or changes rows of {', '.join(cascaded)}"
+                yield Hit(source.path, line, message)
+            if not _is_copied(subject, step, name):
+                yield from _lost(subject, source, name, line)
+    yield from _lost_rows_of_events(subject)
+
+
+def _lost(subject: Subject, source: Source, name: str, line: int) -> Iterator[Hit]:
+    """Tell of rows that are dropped: an error where there are some, or where the table is made anew at once."""
+    end = subject.replay.end_of(source)
+    is_anew = end.table(name) is not None and subject.replay.starts[source.name].table(name) is not None
+    rows = _rows_in_replay(subject, source, name) or _rows_in_database(subject, name)
+    if rows == 0:
+        return
+    if rows:
+        yield Hit(source.path, line, f"DROP TABLE {name} loses its rows ({rows}), which nothing has copied")
+    elif is_anew:
+        yield Hit(source.path, line, f"DROP TABLE {name} loses its rows: the new {name} gets no copy of them")
+    else:
+        severity = "info" if source.says(name, LOOSENING) else "warning"
+        message = f"DROP TABLE {name} loses its rows, if it has any"
+        yield Hit(source.path, line, message, severity=severity)
+
+
+def _rows_in_replay(subject: Subject, source: Source, name: str) -> int:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.deserialize(subject.replay.states[source.name])
+        return int(connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+    finally:
+        connection.close()
+
+
+def _rows_in_database(subject: Subject, name: str) -> int | None:
+    """Give up to how many rows the table has in the database; None where none was given or it lacks the table."""
+    engine = subject.engine
+    if engine is None or not engine.columns(name):
+        return None
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {engine.dialect.quote(name)} LIMIT 1000000) AS some"
+    return int(engine.fetch_all(sql)[0][0])
+
+
+def _is_copied(subject: Subject, step: Step, name: str) -> bool:
+    """Say whether a statement before this one takes rows from the table into another."""
+    for other in subject.replay.steps:
+        if other is step:
+            return False
+        if other.statement.verb in ("INSERT", "REPLACE", "WITH", "CREATE") and _reads(other.statement, name):
+            return True
+    return False
+
+
+def _reads(statement: Statement, name: str) -> bool:
+    tokens = statement.tokens
+    words = [token.upper for token in tokens]
+    if "SELECT" not in words or (words[0] == "CREATE" and not {"TABLE"} & {*words[:3]}):
+        return False
+    start = words.index("SELECT")
+    return any(
+        token.kind in ("word", "identifier") and fold(unquote(token)) == fold(name)
+        for token in tokens[start:]
+    )
+
+
+def _lost_rows_of_events(subject: Subject) -> Iterator[Hit]:
+    for event in subject.model.events:
+        change = event.change
+        if change.kind != "drop table" or event.table is None or event.is_new:
+            continue
+        earlier = [
+            one for one in _statements_until(subject, event) if one.verb in ("INSERT", "CREATE", "WITH")
+        ]
+        rows = _rows_in_database(subject, change.name)
+        if rows == 0 or any(_reads(one, change.name) for one in earlier):
+            continue
+        seeded = any(
+            one.change.kind == "insert" and one.change.table == change.name for one in subject.model.events
+        )
+        meant = "info" if event.source.says(change.name, LOOSENING) else "warning"
+        message = f"DROP TABLE {change.name} loses its rows"
+        severity = "error" if rows or seeded else meant
+        yield Hit(event.source.path, change.line, message, severity=severity)
+
+
+def _statements_until(subject: Subject, event: Event) -> Iterator[Statement]:
+    for source in subject.sources:
+        for statement in source.statements:
+            if statement is event.statement:
+                return
+            yield statement
+
+
+def _trials(subject: Subject) -> Iterator[tuple[Source, Trial]]:
+    for source in subject.sources if subject.is_sqlite else ():
+        if not source.is_sql or not source.statements:
+            continue
+        steps = subject.replay.of(source)
+        if any(step.error for step in steps):
+            continue
+        trial = try_with_rows(source, subject.replay.starts[source.name], subject.replay.states[source.name])
+        if trial is not None:
+            yield source, trial
+
+
+def needs_rows(error: str) -> bool:
+    """Say whether it is rows that make SQLite refuse a statement with this message."""
+    return "constraint failed" in error or error.startswith(_ROWS_REFUSED)
+
+
+def _needs_empty(subject: Subject) -> Iterator[Hit]:
+    for step in subject.replay.steps:
+        if step.error and needs_rows(step.error):
+            message = f"fails on the rows that the files themselves insert: {step.error}"
+            yield Hit(step.source.path, step.statement.line, message)
+    for source, trial in _trials(subject):
+        if trial.failed is not None:
+            message = f"runs on an empty table only; with rows SQLite says: {trial.error}"
+            yield Hit(source.path, trial.failed.line, message)
+        for table, parent, column in trial.orphans:
+            line = _line_of_word(source, column)
+            message = f"leaves rows of {table} whose {column} refers to no row of {parent}"
+            yield Hit(source.path, line, message)
+    yield from _needs_empty_of_events(subject)
+
+
+def _line_of_word(source: Source, word: str) -> int:
+    for statement in source.statements:
+        if any(fold(unquote(token)) == fold(word) for token in statement.tokens):
+            return statement.line
+    return source.statements[0].line
+
+
+def _needs_empty_of_events(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources:
+        filled: set[tuple[str, str]] = set()
+        bare: dict[tuple[str, str], bool] = {}
+        for event in subject.model.of(source):
+            change = event.change
+            key = (change.table, change.name)
+            if change.kind == "update":
+                filled |= {(change.table, column) for column in change.columns}
+            if event.table is None or event.is_new:
+                continue
+            if change.kind == "add column":
+                bare[key] = bool(change.default)
+                yield from _added_column(event)
+            elif change.kind == "set not null" and bare.get(key) is False and key not in filled:
+                message = f"{change.table}.{change.name} is NULL in every row, so SET NOT NULL fails"
+                yield Hit(source.path, change.line, message, "fill the column with UPDATE first")
+
+
+def _added_column(event: Event) -> Iterator[Hit]:
+    change = event.change
+    kinds = {constraint.kind for constraint in change.constraints}
+    if change.is_not_null and not change.default and not change.is_rewriting and "serial" not in change.other:
+        message = f"{change.table}.{change.name} is NOT NULL and has no default: this fails on the first row"
+        yield Hit(event.source.path, change.line, message)
+    elif change.default and kinds & {"UNIQUE", "PRIMARY"} and len(change.default) == 1:
+        message = f"{change.table}.{change.name} is unique with one default: this fails on the second row"
+        yield Hit(event.source.path, change.line, message)
+
+
+def _positional(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources:
+        for statement in source.statements:
+            words = [token.upper for token in statement.tokens]
+            if words[0] not in ("INSERT", "REPLACE") or "SELECT" not in words:
+                continue
+            place = words.index("SELECT")
+            if words[place + 1 : place + 3] != ["*", "FROM"]:
+                continue
+            line = statement.line + statement.text.count(
+                "\n", 0, statement.tokens[place].start - statement.tokens[0].start
+            )
+            yield Hit(
+                source.path,
+                line,
+                "SELECT * copies by position: a column in another place gets another's values",
+            )
+
+
+RULES = (
+    Rule(
+        "D001",
+        "error",
+        "PRAGMA foreign_keys where it is ignored",
+        "save the children's rows and insert them again after the renaming, or rebuild the children first without "
+        "the reference",
+        _ignored_pragma,
+    ),
+    Rule(
+        "D002",
+        "error",
+        "DROP TABLE of rows that nothing has copied",
+        "copy the rows first (INSERT INTO ... SELECT), or say that it is meant: -- datalayer:allow D002",
+        _lost_rows,
+    ),
+    Rule(
+        "D003",
+        "error",
+        "a statement that works only on an empty table",
+        "give a constant default, or add it nullable, fill it, and make it NOT NULL or UNIQUE after that",
+        _needs_empty,
+    ),
+    Rule(
+        "D004",
+        "warning",
+        "rows copied by the position of their columns",
+        "name the columns on both sides: INSERT INTO new (a, b) SELECT a, b FROM old",
+        _positional,
+    ),
+)

@@ -1,0 +1,272 @@
+"""F001 to F006: what a table loses when it is recreated (new one made, rows copied, old one dropped, renamed).
+
+A loss that the file's name or a comment speaks of ("drop", "nullable", ... with the name) is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from datalayer.schema.declaration import Term, Unique
+from datalayer.schema.snapshot import Column, Schema, Table
+from datalayer.schema.tokens import canonical, fold, significant, tokenize
+from datalayer.schema.validate.replay import Step
+from datalayer.schema.validate.rule import Hit, Rule
+from datalayer.schema.validate.source import Source
+from datalayer.schema.validate.subject import Subject
+
+__all__ = ["LOOSENING", "RULES", "recreated"]
+
+LOOSENING = frozenset(
+    """drop drops dropped dropping remove removes removed removing relax relaxes loosen loosens lift lifts
+    nullable optional without longer delete deletes deleted allow allows retire retires retype type types
+    change changes default defaults widen widens shorten unneeded unused obsolete replace replaces replaced
+    rename renames renamed convert converts may""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recreated:
+    """A table before and after a file that made it anew; `step` is the DROP TABLE of the old one."""
+
+    source: Source
+    step: Step
+    old: Table
+    new: Table
+    before: Schema
+    after: Schema
+
+
+def recreated(subject: Subject) -> Iterator[_Recreated]:
+    """Yield the tables that a file drops and makes anew under the same name."""
+    for source in subject.sources:
+        steps = subject.replay.of(source)
+        if not steps:
+            continue
+        before, after = subject.replay.starts[source.name], steps[-1].after
+        for old in before.tables:
+            new = after.table(old.name)
+            step = _drop_of(steps, old)
+            if new is not None and step is not None and old.kind == new.kind == "table":
+                yield _Recreated(source, step, old, new, before, after)
+
+
+def _drop_of(steps: list[Step], table: Table) -> Step | None:
+    """Find where the table is dropped, under its own name or one that it was given in the file."""
+    name = fold(table.name)
+    for step in steps:
+        words = [token.upper for token in step.statement.tokens[:2]]
+        if step.error or step.before is step.after:
+            continue
+        if step.statement.verb == "ALTER" and step.before.table(name) and not step.after.table(name):
+            there = {fold(one.name) for one in step.before.tables}
+            name = next((fold(one.name) for one in step.after.tables if fold(one.name) not in there), name)
+        elif words == ["DROP", "TABLE"] and step.before.table(name) and not step.after.table(name):
+            return step
+    return None
+
+
+def _meant(one: _Recreated, *names: str) -> bool:
+    return any(one.source.says(name, LOOSENING) for name in names if name)
+
+
+def _hit(one: _Recreated, what: str) -> Hit:
+    message = f"recreating {one.old.name} loses {what}"
+    return Hit(one.source.path, one.step.statement.line, message)
+
+
+def _indexes(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        kept = {_terms(index.terms) for index in one.new.indexes}
+        kept |= {_terms(key.terms) for key in _keys(one.new)}
+        dropped_by_name = _dropped_indexes(subject, one.source)
+        for index in one.old.indexes:
+            columns = [term.column for term in index.terms if term.column]
+            is_gone = any(one.new.column(column) is None for column in columns)
+            if _terms(index.terms) in kept or is_gone or fold(index.name) in dropped_by_name:
+                continue
+            if not _meant(one, index.name):
+                yield _hit(one, f"the index {index.name}")
+        yield from _triggers(one)
+
+
+def _dropped_indexes(subject: Subject, source: Source) -> set[str]:
+    found: set[str] = set()
+    for step in subject.replay.of(source):
+        if [token.upper for token in step.statement.tokens[:2]] == ["DROP", "INDEX"]:
+            found |= {fold(token.text.strip('`"[]')) for token in step.statement.tokens[2:]}
+    return found
+
+
+def _triggers(one: _Recreated) -> Iterator[Hit]:
+    kept = {fold(trigger.name) for trigger in one.after.triggers}
+    for trigger in one.before.triggers:
+        lost = fold(trigger.table) == fold(one.old.name) and fold(trigger.name) not in kept
+        if lost and not _meant(one, trigger.name):
+            yield _hit(one, f"the trigger {trigger.name}")
+
+
+def _keys(table: Table) -> list[Unique]:
+    return [*([table.primary_key] if table.primary_key else []), *table.uniques]
+
+
+def _terms(terms: tuple[Term, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((fold(term.column or ""), " ".join((term.expression or "").split())) for term in terms)
+
+
+def _columns_left(one: _Recreated, columns: tuple[str, ...]) -> bool:
+    return all(one.new.column(column) is not None for column in columns)
+
+
+def _uniques(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        kept = {frozenset(map(fold, key.columns)) for key in _keys(one.new)}
+        kept |= {
+            frozenset(fold(term.column or "") for term in index.terms)
+            for index in one.new.indexes
+            if index.is_unique
+        }
+        for key in _keys(one.old):
+            if frozenset(map(fold, key.columns)) in kept or not _columns_left(one, key.columns):
+                continue
+            kind = "PRIMARY KEY" if key is one.old.primary_key else "UNIQUE"
+            if not _meant(one, key.name or "", *key.columns):
+                yield _hit(one, f"{kind} ({', '.join(key.columns)})")
+
+
+def _checks(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        kept = {_form(check.expression) for check in one.new.checks}
+        names = {fold(check.name) for check in one.new.checks if check.name}
+        left = len(one.new.checks)
+        for check in one.old.checks:
+            words = {fold(token.text.strip('"`[]')) for token in tokenize(check.expression)}
+            columns = [column.name for column in one.old.columns if fold(column.name) in words]
+            is_kept = _form(check.expression) in kept or fold(check.name or "") in names
+            if is_kept or not _columns_left(one, tuple(columns)):
+                continue
+            # another rule over the same column took its place
+            if _has_other(
+                one.new, set(map(fold, columns)), {_form(old.expression) for old in one.old.checks}
+            ):
+                continue
+            if not _meant(one, check.name or "", *columns) or left > len(one.old.checks):
+                yield _hit(one, f"CHECK ({' '.join(check.expression.split())})")
+
+
+def _has_other(table: Table, columns: set[str], old: set[tuple[str, ...]]) -> bool:
+    for check in table.checks:
+        words = {fold(token.text.strip('"`[]')) for token in tokenize(check.expression)}
+        if columns and columns <= words and _form(check.expression) not in old:
+            return True
+    return False
+
+
+def _form(text: str) -> tuple[str, ...]:
+    return tuple(fold(part.strip('"`[]')) for part in canonical(significant(tokenize(text))))
+
+
+def _not_nulls(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        for column in one.old.columns:
+            new = one.new.column(column.name)
+            lost = column.is_not_null and new is not None and not new.is_not_null and not new.key_position
+            if lost and not _meant(one, column.name):
+                yield _hit(one, f"NOT NULL of {column.name}")
+
+
+def _references(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        kept = {(tuple(map(fold, key.columns)), fold(key.parent)): key for key in one.new.foreign_keys}
+        for key in one.old.foreign_keys:
+            if not _columns_left(one, key.columns) or _meant(one, key.name or "", *key.columns):
+                continue
+            new = kept.get((tuple(map(fold, key.columns)), fold(key.parent)))
+            text = f"the foreign key ({', '.join(key.columns)}) to {key.parent}"
+            if new is None and one.after.table(key.parent) is not None:
+                yield _hit(one, text)
+            elif new is not None and (new.on_delete, new.on_update) != (key.on_delete, key.on_update):
+                yield _hit(one, f"ON DELETE {key.on_delete} ON UPDATE {key.on_update} of {text}")
+
+
+def _columns(subject: Subject) -> Iterator[Hit]:
+    for one in recreated(subject):
+        added = [column for column in one.new.columns if one.old.column(column.name) is None]
+        lost = [column for column in one.old.columns if one.new.column(column.name) is None]
+        for column in lost:
+            # as many new ones as lost ones look like a change of name, which the copy tells
+            if not _meant(one, column.name) and not _is_copied(subject, one, column, added):
+                yield _hit(one, f"the column {column.name}")
+        for column in one.old.columns:
+            new = one.new.column(column.name)
+            if new is not None and not _meant(one, column.name):
+                yield from map(partial(_hit, one), _changes(column, new))
+        yield from _kind_of_table(one)
+
+
+def _is_copied(subject: Subject, one: _Recreated, column: Column, added: list[Column]) -> bool:
+    if not added:
+        return False
+    names = {
+        fold(token.text.strip('"`[]')) for step in _copies(subject, one) for token in step.statement.tokens
+    }
+    return fold(column.name) in names and any(fold(new.name) in names for new in added)
+
+
+def _copies(subject: Subject, one: _Recreated) -> list[Step]:
+    return [step for step in subject.replay.of(one.source) if step.statement.verb in ("INSERT", "WITH")]
+
+
+def _changes(old: Column, new: Column) -> Iterator[str]:
+    if " ".join(fold(old.type).split()) != " ".join(fold(new.type).split()):
+        yield f"the type of {old.name}: {old.type or 'none'} becomes {new.type or 'none'}"
+    if old.default is not None and _form(old.default) != _form(new.default or ""):
+        yield f"the default of {old.name}: {old.default} becomes {new.default or 'none'}"
+    if fold(old.collation or "binary") != fold(new.collation or "binary"):
+        yield f"the collation of {old.name}: {old.collation or 'BINARY'} becomes {new.collation or 'BINARY'}"
+    if _form(old.generated or "") != _form(new.generated or ""):
+        yield f"what {old.name} is generated from"
+
+
+def _kind_of_table(one: _Recreated) -> Iterator[Hit]:
+    has_old = one.old.primary_key is not None and one.old.primary_key.autoincrement
+    has_new = one.new.primary_key is not None and one.new.primary_key.autoincrement
+    for word, old, new in (
+        ("AUTOINCREMENT", has_old, has_new),
+        ("STRICT", one.old.is_strict, one.new.is_strict),
+        ("WITHOUT ROWID", one.old.is_without_rowid, one.new.is_without_rowid),
+    ):
+        if old and not new and not _meant(one, word):
+            yield _hit(one, word)
+
+
+_SAY = ", or say that it is meant: -- datalayer:allow "
+
+RULES = (
+    Rule(
+        "F001",
+        "error",
+        "a recreated table lost an index or a trigger",
+        f"create it again after the renaming{_SAY}F001",
+        _indexes,
+    ),
+    Rule(
+        "F002",
+        "error",
+        "a recreated table lost a UNIQUE or PRIMARY KEY",
+        f"declare it again{_SAY}F002",
+        _uniques,
+    ),
+    Rule("F003", "error", "a recreated table lost a CHECK", f"declare it again{_SAY}F003", _checks),
+    Rule("F004", "error", "a recreated table lost a NOT NULL", f"declare it again{_SAY}F004", _not_nulls),
+    Rule("F005", "error", "a recreated table lost a foreign key", f"declare it again{_SAY}F005", _references),
+    Rule(
+        "F006",
+        "error",
+        "a recreated table lost a column, or has another type or default",
+        f"declare it as it was{_SAY}F006",
+        _columns,
+    ),
+)

@@ -1,0 +1,141 @@
+"""Sample rows for the tables of a folder: a file that runs on empty tables may fail on the first real row.
+
+Two rows a table, with a value in every column, so that what fails on them fails on nearly all others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from datalayer.schema.snapshot import Column, Schema, Table
+from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
+from datalayer.schema.validate.replay import open_memory, run_statement, set_aside
+from datalayer.schema.validate.source import Source
+
+__all__ = ["Trial", "try_with_rows"]
+
+_ROWS = 2
+_MOST_ATTEMPTS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a file went with rows in the tables: the statement that failed with what SQLite said.
+
+    `orphans` are (table, parent, column) of references that the file left without parent.
+    """
+
+    failed: Statement | None
+    error: str
+    orphans: tuple[tuple[str, str, str], ...]
+
+
+def try_with_rows(source: Source, start: Schema, state: bytes) -> Trial | None:
+    """Run a file on the schema before it with rows in the tables that it names; None where it names none."""
+    words = {fold(unquote(token)) for one in source.statements for token in one.tokens}
+    tables = _with_parents(start, [table for table in start.tables if fold(table.name) in words])
+    if not tables:
+        return None
+    connection = open_memory(state)
+    try:
+        # triggers would make rows of their own
+        for trigger in start.triggers:
+            connection.execute(f"DROP TRIGGER {quote(trigger.name)}")
+        for table in tables:
+            _fill(connection, table)
+        for trigger in start.triggers:
+            connection.execute(trigger.sql)
+        orphans = _orphans(connection)
+        for statement in source.statements:
+            error = None if set_aside(statement) else run_statement(connection, statement)
+            if error is not None:
+                return Trial(statement, error, ())
+        return Trial(None, "", tuple(one for one in _orphans(connection) if one not in orphans))
+    finally:
+        connection.close()
+
+
+def _with_parents(schema: Schema, tables: Iterable[Table]) -> list[Table]:
+    found: dict[str, Table] = {}
+    waiting = [table for table in tables if table.kind == "table"]
+    while waiting:
+        table = waiting.pop()
+        if found.setdefault(fold(table.name), table) is table:
+            parents = [schema.table(key.parent) for key in table.foreign_keys]
+            waiting += [one for one in parents if one is not None and fold(one.name) not in found]
+    return list(found.values())
+
+
+def _fill(connection: sqlite3.Connection, table: Table) -> None:
+    """Insert the rows; a table whose rules refuse every attempt stays as it is."""
+    columns = [column for column in table.columns if column.generated is None and not column.is_hidden]
+    names = ", ".join(quote(column.name) for column in columns)
+    marks = ", ".join("?" for _ in columns)
+    sql = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
+    choices = [_candidates(table, column) for column in columns]
+    for number in range(1, _ROWS + 1):
+        values = itertools.product(
+            *([_plain(column, number), *more] for column, more in zip(columns, choices))
+        )
+        for attempt in itertools.islice(_nearest_first(columns, choices, number, values), _MOST_ATTEMPTS):
+            try:
+                connection.execute(sql, attempt)
+                break
+            except (sqlite3.Error, OverflowError):
+                continue
+
+
+def _nearest_first(
+    columns: Sequence[Column],
+    choices: Sequence[Sequence[object]],
+    number: int,
+    others: Iterable[tuple[object, ...]],
+) -> Iterable[tuple[object, ...]]:
+    """Give first the row in which each column with a CHECK has a word of its CHECK, one after the other."""
+    for place in range(max((len(more) for more in choices), default=0) or 1):
+        yield tuple(
+            more[(place + number - 1) % len(more)] if more else _plain(column, number)
+            for column, more in zip(columns, choices)
+        )
+    yield from others
+
+
+def _plain(column: Column, number: int) -> object:
+    kind = fold(column.type)
+    if "int" in kind:
+        return number
+    if any(word in kind for word in ("real", "floa", "doub", "num", "dec", "bool", "date", "time")):
+        return float(number) if "real" in kind or "floa" in kind or "doub" in kind else number
+    return str(number).encode() if kind == "blob" else str(number)
+
+
+def _candidates(table: Table, column: Column) -> list[object]:
+    """Give the literals of the CHECKs over a column, its default, and values of usual forms."""
+    found: list[object] = []
+    for check in table.checks:
+        tokens = significant(tokenize(check.expression))
+        if not any(fold(unquote(token)) == fold(column.name) for token in tokens):
+            continue
+        for token in tokens:
+            if token.kind == "string":
+                found.append(unquote(token))
+            elif token.kind == "number" and token.text.isdigit():
+                found += [int(token.text), int(token.text) + 1, "x" * min(int(token.text), 500)]
+        found += ["{}", "[]", "2026-01-02T03:04:05.000000Z", "a@b.example"]
+    return found
+
+
+def _orphans(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    try:
+        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
+    except sqlite3.Error:
+        return []
+    found: list[tuple[str, str, str]] = []
+    for table, _, parent, number in rows:
+        keys = connection.execute('SELECT id, "from" FROM pragma_foreign_key_list(?)', (table,)).fetchall()
+        column = next((str(name) for place, name in keys if place == number), "")
+        found.append((str(table), str(parent), column))
+    return list(dict.fromkeys(found))

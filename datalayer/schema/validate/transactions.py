@@ -1,0 +1,87 @@
+"""T001 to T003: files that steer the transaction, or hold what cannot be in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from datalayer.schema.numbered.manner import manner_of
+from datalayer.schema.tokens import Statement, unquote
+from datalayer.schema.validate.postgres_change import changes_of
+from datalayer.schema.validate.rule import Hit, Rule
+from datalayer.schema.validate.subject import Subject
+
+__all__ = ["RULES"]
+
+_STEERING = frozenset("BEGIN COMMIT END ROLLBACK ABORT".split())
+
+
+def _steers(statement: Statement) -> str:
+    words = [token.upper for token in statement.tokens[:3]]
+    if words[:2] == ["START", "TRANSACTION"]:
+        return "START TRANSACTION"
+    return words[0] if words[0] in _STEERING and "TO" not in words else ""
+
+
+def _own_transaction(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources:
+        for statement in source.statements:
+            word = _steers(statement)
+            if word:
+                yield Hit(source.path, statement.line, f"{word} in a file that is run in a transaction")
+
+
+def _is_outside(subject: Subject, statement: Statement) -> bool:
+    if subject.is_sqlite:
+        words = [token.upper for token in statement.tokens]
+        return words[0] == "VACUUM" or (words[0] == "PRAGMA" and "journal_mode" in statement.text.lower())
+    return manner_of(statement, subject.dialect).how == "outside"
+
+
+def _mixed(subject: Subject) -> Iterator[Hit]:
+    for source in subject.sources:
+        # settings may stand before it
+        others = [one for one in source.statements if not _steers(one) and one.verb not in ("SET", "RESET")]
+        for statement in source.statements:
+            if len(others) > 1 and _is_outside(subject, statement):
+                words = " ".join(token.text for token in statement.tokens[:3])
+                message = f"{words} runs outside of a transaction only, and the file has other statements"
+                yield Hit(source.path, statement.line, message)
+
+
+def _used_at_once(subject: Subject) -> Iterator[Hit]:
+    for source in () if subject.is_sqlite else subject.sources:
+        added: dict[str, str] = {}
+        own: set[str] = set()
+        for statement in source.statements:
+            changes = changes_of(statement)
+            own |= {change.name for change in changes if change.kind == "create enum"}
+            new = {
+                label: change.name
+                for change in changes
+                if change.kind == "add value" and change.name not in own
+                for label in change.labels
+            }
+            strings = {unquote(token) for token in statement.tokens if token.kind == "string"}
+            for label in () if new else sorted(strings & added.keys()):
+                message = f"the label '{label}' of {added[label]} is used in the transaction that adds it"
+                yield Hit(source.path, statement.line, message)
+            added.update(new)
+
+
+RULES = (
+    Rule(
+        "T001",
+        "error",
+        "BEGIN or COMMIT in a file",
+        "remove it: each file is run in a transaction",
+        _own_transaction,
+    ),
+    Rule(
+        "T002",
+        "error",
+        "a statement that runs outside of a transaction, among others",
+        "put it in a file of its own",
+        _mixed,
+    ),
+    Rule("T003", "error", "a new label of an enum used at once", "use it in a later file", _used_at_once),
+)
