@@ -15,6 +15,11 @@ __all__ = ["COMMANDS", "COMMON_OPTIONS", "EXIT_CODES", "main"]
 # name: (module in datalayer.cli, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("migrate", "bring the database to the current schema, or to that of a file or folder"),
+    "migrations validate": (
+        "migrations_validate",
+        "look for mistakes in a folder of migrations; needs no database",
+    ),
+    "migrations adopt": ("migrations_adopt", "take over what another tool, or an older program, migrated"),
     "check-db": ("check_db", "look for damage, drift and broken references; changes nothing"),
     "backup": ("backup", "write a verified copy while others go on working"),
     "stats": ("stats", "show tables with rows and sizes, jobs by status, the log's size, settings"),
