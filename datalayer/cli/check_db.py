@@ -36,7 +36,7 @@ def _run(call: Invocation) -> Result:
         raise UsageError("give --schema or --no-schema, not both", hint="run `datalayer check-db --help`")
     expected = None
     if arguments.schema:
-        from datalayer.schema.migrator import target_of
+        from datalayer.schema.target import target_of
 
         expected = target_of(schema_file=arguments.schema).schema
     with call.look() as store:

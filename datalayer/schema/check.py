@@ -11,9 +11,9 @@ from datalayer.engine.connection import Engine
 from datalayer.schema import catalog, history, physical
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.finding import Finding
-from datalayer.schema.migrator import target_of
 from datalayer.schema.postgres import derive
 from datalayer.schema.snapshot import Schema
+from datalayer.schema.target import target_of
 
 __all__ = ["Finding", "check"]
 

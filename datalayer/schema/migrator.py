@@ -1,87 +1,99 @@
-"""Bring a fresh database to the current schema, whole or not at all, and say when there is nothing to do.
+"""Bring a database to a schema, whole or not at all, and say when there is nothing to do.
 
-Knows the engine's transactions and the modules beside it; never models. A database that is neither fresh
-nor current is left as it is, with what differs.
+A fresh one gets the whole schema; an existing one its pending migrations; one of unknown history is taken
+over by its shape, or brought there by what differs. Knows the engine's transactions and the modules beside
+it; never models.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TypeVar
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DatabaseBusy, MigrationRefused
+from datalayer.errors import DatabaseBusy, DataLayerError, MigrationRefused
 from datalayer.schema import catalog, history
+from datalayer.schema.adopt.shape import by_shape
+from datalayer.schema.backup import backup
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.change.migrate import (
+    Wanted,
+    destroys,
+    foresee,
+    perform,
+    plan_change,
+    steps_of,
+    unguarded,
+)
+from datalayer.schema.change.planning import Plan
+from datalayer.schema.creation import create_on_postgres, create_on_sqlite, lock_schema, without_references
 from datalayer.schema.difference import Difference, differences
-from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, read_script
+from datalayer.schema.numbered import journal
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.numbered.pending import pending
+from datalayer.schema.numbered.run import run
 from datalayer.schema.plan import Step, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
-from datalayer.schema.postgres_types import Kind
-from datalayer.schema.snapshot import Schema, load, read, runnable
-from datalayer.schema.tokens import Statement, fold, quote
+from datalayer.schema.snapshot import read, runnable
+from datalayer.schema.target import Target, target_of
+from datalayer.schema.tokens import fold
 
-__all__ = ["MigrationResult", "Target", "migrate", "target_of"]
+__all__ = ["MigrationResult", "migrate"]
+
+T = TypeVar("T")
+Progress = Callable[[int, int], object]
+_NOTHING_SAID = Consent()
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationResult:
     """What a migration did, or with `plan=True` would do.
 
-    `applied` are the names recorded, `created` the objects made as "kind name", `steps` the statements in
-    order.
+    `applied` are the names recorded, `created` the objects made as "kind name", `steps` what is done in
+    order, `backup` the copy made before, `findings` what was noticed about numbered files.
     """
 
-    applied: tuple[str, ...]
-    created: tuple[str, ...]
-    steps: tuple[Step, ...]
-    seconds: float
-    nothing_to_do: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The schema to reach.
-
-    Its script, the snapshot of it, and the names of the migrations that it contains.
-    """
-
-    source: str
-    script: str
-    schema: Schema
-    names: tuple[str, ...]
-    rows: dict[str, list[tuple[object, ...]]]
+    applied: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    seconds: float = 0.0
+    nothing_to_do: bool = True
+    backup: Path | None = None
+    findings: tuple[dict[str, object], ...] = ()
 
 
 def migrate(
     engine: Engine,
+    target: Target | None = None,
     *,
-    schema_file: str | os.PathLike[str] | None = None,
-    folder: str | os.PathLike[str] | None = None,
     plan: bool = False,
+    consent: Consent = _NOTHING_SAID,
     lock_timeout_s: float = 60.0,
+    progress: Progress | None = None,
+    store_of: Callable[[Engine], object] | None = None,
 ) -> MigrationResult:
-    """Create the whole schema in a fresh database, in one transaction, with every migration recorded.
+    """Bring the database to `target` (see `target_of`), by default the package's own schema.
 
-    The schema is the package's own, that of `schema_file` (a consolidated file), or that of `folder`
-    (numbered files). A database at that schema is left alone; tables that it has besides make no
-    difference. `plan=True` changes nothing and tells the steps. On PostgreSQL the statements are derived,
-    and rows that the script inserts are copied.
+    A fresh database gets the whole schema in one transaction, with every migration recorded. An existing one
+    gets the files of the folder that it has not had, by name, then what still differs from the whole schema.
+    Without any record its shape tells which files it has had; a shape that fits none of them, and a schema
+    file, are reached by what differs: the cheapest safe way for each table (see docs/migrations.md). Tables
+    that a folder does not speak of stay; those that a schema file lacks go, if empty or allowed by `consent`.
+    `plan=True` changes nothing and tells the steps. `progress` is called with (done, total) rows or
+    statements; `store_of` makes what a Python migration is called with.
 
-    Atomic: a process killed at any moment leaves nothing or everything. Two at once: the second waits up to
-    `lock_timeout_s` and then finds nothing to do (SQLite: the write lock; PostgreSQL: an advisory lock of
-    the transaction, tried again and again,
-    https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). Reads first, so a current
-    database is never locked for writing.
+    Atomic: a process killed at any moment leaves the old or the new schema (PostgreSQL: for what existed,
+    steps from which the next run goes on). Two at once: the second waits up to `lock_timeout_s` and then
+    finds nothing to do. Reads first, so a current database is never locked for writing. A verified backup
+    comes before numbered files run, and before anything is dropped, unless `consent.skip_backup`.
 
-    Raises MigrationRefused, with nothing changed, for a database of another shape, for a script that SQLite
-    refuses, and for constructs that PostgreSQL has no sure counterpart of; DatabaseBusy when the lock does
-    not come.
+    Raises MigrationRefused, with nothing changed: rows would be lost or break a new rule (`findings` names
+    them), a script or construct is refused, the database belongs to another program. DatabaseBusy when the
+    lock does not come.
 
         migrate(engine).applied      # ('0001_foundation',)
     """
@@ -90,247 +102,319 @@ def migrate(
         raise MigrationRefused(
             "a migration cannot run inside a transaction", hint="leave the transaction() block, then migrate"
         )
-    target = target_of(schema_file=schema_file, folder=folder)
-    work: _Sqlite | _Postgres = (
-        _Sqlite(engine, target) if engine.dialect.name == "sqlite" else _Postgres(engine, target)
-    )
-    with engine.transaction(read=True):
-        is_fresh = work.is_fresh_or_current()
-    if is_fresh and not plan:
-        is_fresh = work.create_when_fresh(started + lock_timeout_s)
-    steps = work.steps() if is_fresh else ()
-    return MigrationResult(
-        target.names if is_fresh else (),
-        tuple(f"{step.kind} {step.name}" for step in steps if step.name and step.kind != "function"),
-        steps,
-        monotonic() - started,
-        not is_fresh,
-    )
+    target = target or target_of()
+    call = _Call(engine, target, consent, started + lock_timeout_s, progress, store_of)
+    kind = _Sqlite if engine.dialect.name == "sqlite" else _Postgres
+    return replace(kind(call).run(plan=plan), seconds=monotonic() - started)
 
 
-def target_of(
-    *, schema_file: str | os.PathLike[str] | None = None, folder: str | os.PathLike[str] | None = None
-) -> Target:
-    """Read the schema to reach from files.
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One migration: what it works on, what was said, until when it waits."""
 
-    Raises MigrationRefused where one cannot be read or SQLite refuses it.
-    """
-    place = Folder(Path(folder)) if folder is not None else None
-    if schema_file is not None:
-        source, script = str(schema_file), read_script(Path(schema_file))
-    else:
-        place = place or history.package_folder()
-        source, script = str(place.root), place.script()
-        if (place.root / CONSOLIDATED).is_file():
-            source = CONSOLIDATED if folder is None else str(place.root / CONSOLIDATED)
-    names = tuple(file.name for file in place.files()) if place else ()
-    connection = load(script, source=source)
-    try:
-        if names and not connection.execute("PRAGMA table_info(migrations)").fetchall():
-            connection.execute(history.TABLE_SQL)
-            script = f"{script}\n;\n{history.TABLE_SQL};\n"
-        schema = read(connection)
-        return Target(source, script, schema, names, _rows(connection, schema))
-    finally:
-        connection.close()
+    engine: Engine
+    target: Target
+    consent: Consent
+    deadline: float
+    progress: Progress | None
+    store_of: Callable[[Engine], object] | None
 
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self.deadline - monotonic())
 
-def _rows(connection: sqlite3.Connection, schema: Schema) -> dict[str, list[tuple[object, ...]]]:
-    """Give the rows that the script itself inserts."""
-    rows: dict[str, list[tuple[object, ...]]] = {}
-    for table in schema.tables:
-        names = [
-            quote(column.name)
-            for column in table.columns
-            if column.generated is None and not column.is_hidden
-        ]
-        if table.kind == "table" and names:
-            found = connection.execute(f"SELECT {', '.join(names)} FROM {quote(table.name)}").fetchall()
-            if found:
-                rows[table.name] = found
-    return rows
+    def run_numbered(self, folder: Folder) -> MigrationResult:
+        """Run the files that the database has not had."""
+        done = run(
+            self.engine,
+            folder,
+            to=self.target.to,
+            lock_timeout_s=self.left_s,
+            backup=not self.consent.skip_backup,
+            progress=self.progress,
+            store_of=self.store_of,
+        )
+        steps = tuple(Step("migration", name, name) for name in done.applied)
+        return MigrationResult(
+            done.applied,
+            (),
+            steps,
+            nothing_to_do=not done.applied,
+            backup=done.backup,
+            findings=tuple(done.findings),
+        )
 
+    def plan_numbered(self, folder: Folder) -> MigrationResult:
+        """Tell the files that a run would apply, each with its first statement."""
+        found = pending(self.engine, folder, to=self.target.to)
+        steps = tuple(Step("migration", file.name, file.part_to_run().strip()) for file in found.files)
+        return MigrationResult((), (), steps, nothing_to_do=not steps, findings=tuple(found.findings))
 
-def _refuse(
-    engine: Engine, target: Target, found: Sequence[Difference], pending: Sequence[str]
-) -> MigrationRefused:
-    """Say what differs. A database that has none of our tables belongs to somebody else."""
-    wrong = [difference for difference in found if difference.change != "extra"]
-    ours = {fold(table.name) for table in target.schema.tables}
-    missing = {fold(d.name) for d in wrong if d.kind == "table" and d.change == "missing"}
-    reasons = [str(difference) for difference in wrong[:8]]
-    if len(wrong) > 8:
-        reasons.append(f"and {len(wrong) - 8} more")
-    if pending:
-        reasons.append(f"not recorded as applied: {', '.join(pending)}")
-    if ours and ours <= missing:
-        others = [
-            difference.name
-            for difference in found
-            if difference.change == "extra" and difference.kind == "table"
-        ]
-        return MigrationRefused(
-            f"{engine.display_url} belongs to another program: it has none of the tables of {target.source}",
+    def refuse_if_foreign(self, found: Sequence[Difference]) -> None:
+        """Refuse the package's own schema in a database that has none of its tables, but others."""
+        ours = {fold(table.name) for table in self.target.schema.tables}
+        missing = {fold(d.name) for d in found if d.kind == "table" and d.change == "missing"}
+        if not (self.target.is_own and ours <= missing):
+            return
+        others = [one.name for one in found if one.change == "extra" and one.kind == "table"]
+        raise MigrationRefused(
+            f"{self.engine.display_url} belongs to another program: it has none of the tables of"
+            f" {self.target.source}",
             why=f"its tables are {', '.join(others[:8])}" if others else None,
             hint="point the program at another database, or use a new one",
         )
-    return MigrationRefused(
-        f"{engine.display_url} is not at the schema of {target.source}; nothing was changed",
-        why="; ".join(reasons),
-        hint="use a new database, or one that is at this schema: an existing one cannot be changed yet",
+
+
+def _merged(first: MigrationResult, second: MigrationResult) -> MigrationResult:
+    """Give what two parts of one migration did."""
+    return MigrationResult(
+        (*first.applied, *second.applied),
+        (*first.created, *second.created),
+        (*first.steps, *second.steps),
+        nothing_to_do=first.nothing_to_do and second.nothing_to_do,
+        backup=first.backup or second.backup,
+        findings=(*first.findings, *second.findings),
     )
 
 
-@contextmanager
-def _without_references(engine: Engine) -> Generator[None]:
-    """Let rows come before the tables that they refer to; the setting is ignored inside a transaction."""
-    engine.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        engine.execute("PRAGMA foreign_keys = ON")
+def _made(steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(f"{step.kind} {step.name}" for step in steps if step.name and step.kind != "function")
 
 
 class _Sqlite:
-    """Creates the schema in a SQLite database."""
+    """A migration of a SQLite database."""
 
-    def __init__(self, engine: Engine, target: Target) -> None:
-        self.engine = engine
-        self.target = target
-        self.statements: list[Statement] = list(runnable(target.script))
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+        self.engine = call.engine
+        self.target = call.target
+        self.wanted: Wanted | None = None
+        if call.target.whole is not None:
+            whole = call.target.whole
+            self.wanted = Wanted(whole.schema, whole.order, whole.header, call.target.is_whole)
 
-    def steps(self) -> tuple[Step, ...]:
-        return tuple(step_of(statement) for statement in self.statements)
+    def run(self, *, plan: bool) -> MigrationResult:
+        target, folder = self.target, self.target.folder
+        with self.engine.transaction(read=True):
+            is_fresh = self.is_fresh()
+            if not is_fresh and target.is_own:
+                self.call.refuse_if_foreign(differences(target.schema, read(self.engine.connection())))
+        if is_fresh and target.to is None and (folder is None or target.has_consolidated):
+            result = self.create(plan=plan)
+            if result is not None:
+                return result
+        if folder is None:
+            return self.change(plan=plan)
+        if not is_fresh and not history.applied_names(self.engine) and not self.take_over(folder, plan=plan):
+            return self.change(plan=plan)
+        done = self.call.plan_numbered(folder) if plan else self.call.run_numbered(folder)
+        if target.to is not None or self.wanted is None or (plan and done.steps):
+            return done
+        return _merged(done, self.change(plan=plan))
 
-    def is_fresh_or_current(self) -> bool:
-        """Say True for an empty database, False for one at the schema.
+    def is_fresh(self) -> bool:
+        """Whether nothing of a user stands in the file."""
+        found = self.engine.fetch_one(
+            "SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+        return found is None
 
-        Raises MigrationRefused for any other.
+    # -- a fresh database --------------------------------------------------------------------------
+
+    def create(self, *, plan: bool) -> MigrationResult | None:
+        """Make the whole schema; None where another process has done so meanwhile."""
+        assert self.target.whole is not None
+        steps = tuple(step_of(statement) for statement in runnable(self.target.whole.script))
+        if not plan and not self.locked(self.create_if_fresh):
+            return None
+        return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
+
+    def create_if_fresh(self) -> bool:
+        if not self.is_fresh():
+            return False
+        create_on_sqlite(self.engine, self.target)
+        return True
+
+    # -- one without a record ----------------------------------------------------------------------
+
+    def take_over(self, folder: Folder, *, plan: bool) -> bool:
+        """Record the files whose result has the shape of the database; False where none fit.
+
+        A plan records nothing, so it tells what differs from the whole schema instead.
         """
-        found = read(self.engine.connection())
-        if not (found.tables or found.views):
-            return True
-        different = differences(self.target.schema, found)
-        applied = history.applied_names(self.engine)
-        pending = [name for name in self.target.names if name not in applied]
-        if pending or any(difference.change != "extra" for difference in different):
-            raise _refuse(self.engine, self.target, different, pending)
-        return False
+        match = by_shape(self.engine, folder)
+        if plan or not match.exact or not match.names:
+            return False
 
-    def create_when_fresh(self, deadline: float) -> bool:
-        """Create everything unless another process has done so meanwhile; waits for the write lock."""
+        def record() -> None:
+            if not history.applied_names(self.engine):
+                journal.ensure(self.engine)
+                history.record(self.engine, match.names)
+                journal.import_names(self.engine, folder)
+
+        self.locked(record)
+        return True
+
+    # -- what differs ------------------------------------------------------------------------------
+
+    def change(self, *, plan: bool) -> MigrationResult:
+        """Bring an existing database to the whole schema."""
+        if self.wanted is None:
+            raise self.target.unknown or MigrationRefused(f"{self.target.source} tells no schema")
+        with self.engine.transaction(read=True):
+            planned = self.plan(self.wanted)
+            steps = steps_of(self.connection, planned)
+            missing = self.unrecorded()
+            if plan:
+                foresee(self.connection, planned, self.call.consent)
+        if plan or (planned.is_empty and not missing):
+            result = MigrationResult(missing, _made_by(planned), steps)
+            return replace(result, nothing_to_do=planned.is_empty and not missing)
+        return self.locked(self.change_now, unguard=True)
+
+    def change_now(self) -> MigrationResult:
+        """Plan once more, now that nobody else writes, and do it."""
+        wanted, consent = self.wanted, self.call.consent
+        assert wanted is not None
+        planned = self.plan(wanted)
+        steps, missing = steps_of(self.connection, planned), self.unrecorded()
+        kept = None
+        if destroys(self.connection, planned, consent) and not consent.skip_backup and self.engine.path:
+            kept = backup(self.engine).path
+        if not planned.is_empty:
+            perform(self.connection, planned, consent, wanted, self.call.progress)
+        if missing and self.target.folder is not None:
+            journal.ensure(self.engine)
+            history.record(self.engine, missing)
+            journal.import_names(self.engine, self.target.folder)
+        is_done = planned.is_empty and not missing
+        return MigrationResult(missing, _made_by(planned), steps, nothing_to_do=is_done, backup=kept)
+
+    def plan(self, wanted: Wanted) -> Plan:
+        try:
+            return plan_change(self.connection, wanted, self.call.consent)
+        except sqlite3.Error as exc:
+            raise self.engine.translate(exc) from exc
+
+    def unrecorded(self) -> tuple[str, ...]:
+        """Give the names of the whole schema that the database does not know of."""
+        applied = set(history.applied_names(self.engine))
+        return tuple(name for name in self.target.names if name not in applied)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = self.engine.connection()
+        return connection
+
+    def locked(self, act: Callable[[], T], *, unguard: bool = False) -> T:
+        """Act in a write transaction, waiting for the lock until the deadline."""
         while True:
+            guard = unguarded(self.connection) if unguard else without_references(self.engine)
             try:
-                with _without_references(self.engine), self.engine.transaction():
-                    return self._create_when_fresh()
+                with guard, self.engine.transaction():
+                    return act()
             except DatabaseBusy:
-                if monotonic() >= deadline:
+                if monotonic() >= self.call.deadline:
                     raise
                 sleep(0.05)
+            except sqlite3.Error as exc:
+                raise self.failure(exc) from exc
 
-    def _create_when_fresh(self) -> bool:
-        if not self.is_fresh_or_current():
-            return False
-        for statement in self.statements:
-            self.engine.write(statement.text).close()
-        history.record(self.engine, self.target.names)
-        made = read(self.engine.connection())
-        if made.fingerprint() != self.target.schema.fingerprint():
-            raise _refuse(self.engine, self.target, differences(self.target.schema, made), ())
-        broken = self.engine.fetch_one("PRAGMA foreign_key_check")
-        if broken is not None:
-            raise MigrationRefused(
-                f"a row of {self.target.source} breaks a reference; nothing was changed",
-                why=f"row {broken[1]} of {broken[0]} refers to a row of {broken[2]} that is not there",
-                hint="correct the row in the script",
+    def failure(self, exc: sqlite3.Error) -> DataLayerError:
+        """Say what SQLite refused; everything has been rolled back."""
+        if isinstance(exc, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) or str(exc).startswith(
+            "no such"
+        ):
+            return MigrationRefused(
+                f"{self.engine.display_url} refused the migration; nothing was changed",
+                why=str(exc),
+                hint="correct the rows or the schema",
             )
-        return True
+        return self.engine.translate(exc)
 
 
 class _Postgres:
-    """Creates the schema in a PostgreSQL database."""
+    """A migration of a PostgreSQL database.
 
-    def __init__(self, engine: Engine, target: Target) -> None:
-        self.engine = engine
-        self.target = target
-        self.derived: Derived = derive(target.schema, lines=object_lines(target.script), source=target.source)
+    A folder in SQLite's words is derived for PostgreSQL as a whole; one in PostgreSQL's own is run file by
+    file.
+    """
 
-    def steps(self) -> tuple[Step, ...]:
-        return self.derived.steps
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+        self.engine = call.engine
+        self.target = call.target
+        self.derived: Derived | None = None
+        self.refused: MigrationRefused | None = call.target.unknown
+        if call.target.whole is not None:
+            lines = object_lines(call.target.whole.script)
+            try:
+                self.derived = derive(call.target.schema, lines=lines, source=call.target.source)
+            except MigrationRefused as exc:
+                self.refused = exc
 
-    def is_fresh_or_current(self) -> bool:
-        """Say True for an empty schema, False for one that is current.
-
-        Raises MigrationRefused for any other.
-        """
-        found = catalog.read(self.engine)
+    def run(self, *, plan: bool) -> MigrationResult:
+        folder = self.target.folder
+        if folder is not None and (self.derived is None or self.target.to is not None):
+            return self.call.plan_numbered(folder) if plan else self.call.run_numbered(folder)
+        if self.derived is None:
+            raise self.refused or MigrationRefused(f"{self.target.source} tells no schema")
+        with self.engine.transaction(read=True):
+            found = catalog.read(self.engine)
+            missing = self.unrecorded()
+            if not found.is_empty and self.target.is_own:
+                self.call.refuse_if_foreign(catalog.compare(self.target.schema, self.derived, found))
         if found.is_empty:
-            return True
-        different = catalog.compare(self.target.schema, self.derived, found)
-        applied = history.applied_names(self.engine)
-        pending = [name for name in self.target.names if name not in applied]
-        if pending or any(difference.change != "extra" for difference in different):
-            raise _refuse(self.engine, self.target, different, pending)
-        return False
+            if plan or self.locked(self.create_if_fresh):
+                steps = self.derived.steps
+                return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
+            missing = self.unrecorded()
+        steps = self.change(self.derived, plan=plan)
+        if missing and not plan:
+            self.locked(self.record)
+        return MigrationResult(missing, _made(steps), steps, nothing_to_do=not steps and not missing)
 
-    def create_when_fresh(self, deadline: float) -> bool:
-        """Create everything unless another process has done so meanwhile; waits for the advisory lock."""
+    def change(self, derived: Derived, *, plan: bool) -> tuple[Step, ...]:
+        """Bring what existed to the wanted schema."""
+        found = catalog.compare(self.target.schema, derived, catalog.read(self.engine))
+        wrong = [one for one in found if one.change != "extra"]
+        if wrong:
+            raise MigrationRefused(
+                f"{self.engine.display_url} is not at the schema of {self.target.source}",
+                why="; ".join(map(str, wrong[:8])),
+            )
+        return ()
+
+    def create_if_fresh(self) -> bool:
+        if not catalog.read(self.engine).is_empty or self.derived is None:
+            return False
+        create_on_postgres(self.engine, self.target, self.derived)
+        return True
+
+    def record(self) -> None:
+        """Record what the whole schema contains, the names that are missing now."""
+        missing = self.unrecorded()
+        if missing and self.target.folder is not None:
+            journal.ensure(self.engine)
+            history.record(self.engine, missing)
+            journal.import_names(self.engine, self.target.folder)
+
+    def unrecorded(self) -> tuple[str, ...]:
+        applied = set(history.applied_names(self.engine))
+        return tuple(name for name in self.target.names if name not in applied)
+
+    def locked(self, act: Callable[[], T]) -> T:
+        """Act in a transaction under the advisory lock, waiting for it until the deadline."""
         # READ COMMITTED: what the winner committed must be seen after the wait
         with self.engine.transaction(isolation="READ COMMITTED"):
-            self._lock(deadline)
-            if not self.is_fresh_or_current():
-                return False
-            self._create()
-            return True
-
-    def _lock(self, deadline: float) -> None:
-        name = f"datalayer.migrate {self.engine.schema_name}".encode()
-        key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
-        while self.engine.fetch_one("SELECT pg_try_advisory_xact_lock(%s)", (key,)) != (True,):
-            if monotonic() >= deadline:
-                raise DatabaseBusy(
-                    f"{self.engine.display_url} is being migrated by another process",
-                    hint="wait for it, then try again",
-                )
-            sleep(0.05)
-
-    def _create(self) -> None:
-        engine = self.engine
-        if engine.fetch_one("SELECT 1 FROM pg_namespace WHERE nspname = %s", (engine.schema_name,)) is None:
-            engine.execute(f"CREATE SCHEMA {quote(engine.schema_name)}")
-        for step in self.derived.tables:
-            engine.execute(step.sql)
-        # in the order in which the tables were made, so that what is referred to is there first
-        for step in self.derived.tables:
-            if step.name in self.target.rows:
-                self._copy(step.name, self.target.rows[step.name])
-        for step in self.derived.rest:
-            engine.execute(step.sql)
-        history.record(engine, self.target.names)
-
-    def _copy(self, name: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert the rows that the script brings, as SQLite holds them, and set the numbering behind them."""
-        engine, table = self.engine, self.target.schema.table(name)
-        columns = [
-            column
-            for column in self.derived.layout[fold(name)].columns.values()
-            if column.source.generated is None and not column.source.is_hidden
-        ]
-        names = ", ".join(quote(column.name) for column in columns)
-        marks = ", ".join(["%s"] * len(columns))
-        kinds: list[Kind] = [column.kind for column in columns]
-        engine.execute_many(
-            f"INSERT INTO {quote(name).replace('%', '%%')} ({names.replace('%', '%%')}) VALUES ({marks})",
-            [tuple(_stored(value, kind) for value, kind in zip(row, kinds)) for row in rows],
-        )
-        numbered = table.rowid_column if table else None
-        if numbered is not None:
-            engine.execute(
-                f"SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({quote(numbered.name)})"
-                f" FROM {quote(name)}))".replace("%", "%%").replace("%%s", "%s"),
-                (quote(name), numbered.name),
-            )
+            lock_schema(self.engine, self.call.deadline)
+            return act()
 
 
-def _stored(value: object, kind: Kind) -> object:
-    return bool(value) if kind == "bool" and isinstance(value, int) else value
+def _made_by(planned: Plan) -> tuple[str, ...]:
+    return (
+        *(f"table {table.name}" for table in planned.pairing.created),
+        *(f"index {index.name}" for index in planned.created_indexes),
+        *(f"view {view.name}" for view in planned.created_views),
+        *(f"trigger {trigger.name}" for trigger in planned.created_triggers),
+    )

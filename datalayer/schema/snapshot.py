@@ -37,9 +37,12 @@ __all__ = [
     "Trigger",
     "Unique",
     "View",
+    "index_shape",
     "load",
     "read",
     "read_text",
+    "runnable",
+    "table_shape",
 ]
 
 TableKind = Literal["table", "virtual", "shadow"]
@@ -144,17 +147,18 @@ class Schema:
         """The folded names of all tables, views, columns, indexes, triggers and constraints."""
         return frozenset(fold(name) for name in _names(self))
 
-    def shapes(self) -> dict[tuple[str, str], tuple[object, ...]]:
+    def shapes(self, names: frozenset[str] = frozenset()) -> dict[tuple[str, str], tuple[object, ...]]:
         """Give what each object means, by (kind, folded name).
 
-        Equal shapes behave alike, however they are written.
+        Equal shapes behave alike, however they are written. `names` are those of a schema that is compared
+        with this one, so that quotes around either's names make no difference.
         """
-        names = self.names
+        names = self.names | names
         shapes: dict[tuple[str, str], tuple[object, ...]] = {}
         for table in self.tables:
-            shapes["table", fold(table.name)] = _table_shape(table, names)
+            shapes["table", fold(table.name)] = table_shape(table, names)
             for index in table.indexes:
-                shapes["index", fold(index.name)] = _index_shape(index, names)
+                shapes["index", fold(index.name)] = index_shape(index, names)
         for trigger in self.triggers:
             shapes["trigger", fold(trigger.name)] = canonical(tokenize(trigger.sql), names)
         for view in self.views:
@@ -366,7 +370,8 @@ def _text_shape(text: str | None, names: frozenset[str]) -> tuple[str, ...]:
     return canonical(tokenize(text), names) if text is not None else ()
 
 
-def _table_shape(table: Table, names: frozenset[str]) -> tuple[object, ...]:
+def table_shape(table: Table, names: frozenset[str]) -> tuple[object, ...]:
+    """Give what a table means, its indexes apart; quotes around `names` (folded) make no difference."""
     if table.kind == "virtual":
         return (table.kind, canonical(significant(tokenize(table.sql)), names))
     return (
@@ -426,7 +431,8 @@ def _reference_shape(key: ForeignKey) -> tuple[object, ...]:
     )
 
 
-def _index_shape(index: Index, names: frozenset[str]) -> tuple[object, ...]:
+def index_shape(index: Index, names: frozenset[str]) -> tuple[object, ...]:
+    """Give what an index means; `names` as for `table_shape`."""
     return (
         fold(index.table),
         index.is_unique,

@@ -18,9 +18,10 @@ __all__ = ["Consent", "parse_renames"]
 class Consent:
     """The words that allow a migration what it does not do by itself.
 
-    `renames` maps a table `t` or a column `t.c`, as they are called before, to the new bare name. `drop_columns`
-    holds `t.c`, `drop_tables` `t`, both as called before. `allow_data_loss` allows every drop, and values
-    that a new type changes beyond return. `skip_backup` leaves out the backup before the first change.
+    `renames` maps a table `t` or a column `t.c`, as they are called before, to the new bare name.
+    `drop_columns` holds `t.c`, `drop_tables` `t`, both as called before. `allow_data_loss` allows every drop,
+    and values that a new type changes beyond return. `skip_backup` leaves out the backup before the first
+    change.
     Names match in any letter case.
     """
 

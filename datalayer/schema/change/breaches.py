@@ -1,0 +1,337 @@
+"""Rows that a new rule refuses, named by their keys: NULLs, CHECKs, duplicates, STRICT types, references.
+
+Looks at a table as it is (`in_place`) or at old rows in the form of the new table. Reads only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from datalayer.schema.change.copying import same_after_conversion
+from datalayer.schema.change.layout import affinity, collation_of, converts
+from datalayer.schema.change.pairing import Pair
+from datalayer.schema.change.projection import (
+    all_of,
+    default_expression,
+    expression_of,
+    is_filled,
+    key_columns,
+    quote,
+    rowid_name,
+    rowid_source,
+)
+from datalayer.schema.snapshot import Check, Column, ForeignKey, Index, Table, Term
+
+__all__ = [
+    "MOST_ROWS",
+    "Breach",
+    "broken_checks",
+    "broken_references",
+    "duplicates",
+    "first_values",
+    "in_place",
+    "lossy",
+    "nulls",
+    "of_index",
+    "of_pair",
+    "wrong_types",
+]
+
+MOST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that `count` rows break; `rows` are the keys, and the values in question, of the first ten."""
+
+    id: str
+    table: str
+    object: str
+    count: int
+    message: str
+    rows: tuple[dict[str, object], ...]
+
+    def finding(self) -> dict[str, object]:
+        """Give it as commands print findings."""
+        return {
+            "id": self.id,
+            "severity": "error",
+            "table": self.table,
+            "object": self.object,
+            "count": self.count,
+            "message": self.message,
+            "rows": list(self.rows),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where rows are looked at: a FROM clause under the wanted table's name, and the keys to tell."""
+
+    clause: str
+    keys: tuple[tuple[str, str], ...]
+
+    def find(
+        self, connection: sqlite3.Connection, condition: str, values: Sequence[str] = ()
+    ) -> tuple[int, tuple[dict[str, object], ...]]:
+        count = connection.execute(f"SELECT count(*) FROM {self.clause} WHERE {condition}").fetchone()[0]
+        if not count:
+            return 0, ()
+        names = [name for name, _ in self.keys]
+        chosen = [expression for _, expression in self.keys]
+        extra = [value for value in values if value not in names]
+        listed = ", ".join([*chosen, *map(quote, extra)])
+        rows = _told(connection, f"SELECT {listed} FROM {self.clause} WHERE {condition} LIMIT {MOST_ROWS}")
+        return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
+
+
+def in_place(table: Table) -> _Source:
+    """Look at a table that is there under its wanted name."""
+    keys = tuple((name, quote(name)) for name in key_columns(table))
+    return _Source(quote(table.name), keys)
+
+
+def in_old_rows(pair: Pair, old: str) -> _Source:
+    """Look at the rows of `old` as the new table would have them."""
+    columns = [_projected(pair, column) for column in pair.wanted.columns if column.generated is None]
+    named = {column.name for column in pair.wanted.columns}
+    keys: list[tuple[str, str]] = []
+    for place, key in enumerate(key_columns(pair.found)):
+        columns.append(f"o.{quote(key)} AS {quote(_unused(f'key {place}', named))}")
+        keys.append((key, quote(_unused(f"key {place}", named))))
+    inner = f"SELECT {', '.join(columns)} FROM {quote(old)} AS o"
+    computed = [
+        f"({column.generated}) AS {quote(column.name)}"
+        for column in pair.wanted.columns
+        if column.generated is not None
+    ]
+    if computed:
+        inner = f"SELECT *, {', '.join(computed)} FROM ({inner})"
+    return _Source(f"({inner}) AS {quote(pair.wanted.name)}", tuple(keys))
+
+
+def nulls(connection: sqlite3.Connection, source: _Source, table: Table, column: Column) -> Iterator[Breach]:
+    """Find rows without a value where there must be one."""
+    count, rows = source.find(connection, f"{quote(column.name)} IS NULL")
+    if count:
+        yield Breach(
+            "not-null", table.name, column.name, count, f"{column.name} is NULL and has no default", rows
+        )
+
+
+def broken_checks(
+    connection: sqlite3.Connection, source: _Source, table: Table, checks: Sequence[Check]
+) -> Iterator[Breach]:
+    """Find rows for which a CHECK is false; NULL is no breach (lang_createtable.html, 3.7)."""
+    for check in checks:
+        count, rows = source.find(connection, f"NOT ({check.expression}\n)")
+        if count:
+            name = check.name or check.expression
+            yield Breach("check", table.name, name, count, f"CHECK ({check.expression}) is false", rows)
+
+
+def duplicates(
+    connection: sqlite3.Connection,
+    source: _Source,
+    table: Table,
+    name: str,
+    terms: Sequence[Term],
+    where: str | None = None,
+) -> Iterator[Breach]:
+    """Find groups of rows that a unique key does not tell apart."""
+    listed = [_term(table, term) for term in terms]
+    plain = [expression for expression, _ in listed]
+    groups = ", ".join(f"{expression} COLLATE {collation}" for expression, collation in listed)
+    condition = all_of([f"{expression} IS NOT NULL" for expression in plain])
+    if where is not None:
+        condition = f"{condition} AND ({where}\n)"
+    key = " || ', ' || ".join(f"coalesce({expression}, 'NULL')" for _, expression in source.keys)
+    rows = _told(
+        connection,
+        f"SELECT {', '.join(plain)}, group_concat({key}, '; '), count(*) FROM {source.clause}"
+        f" WHERE {condition} GROUP BY {groups} HAVING count(*) > 1 LIMIT {MOST_ROWS}",
+    )
+    if rows:
+        names = [term.column or term.expression or "" for term in terms]
+        keys = ", ".join(key for key, _ in source.keys)
+        told = tuple({**dict(zip(names, row)), f"rows by {keys}": row[-2]} for row in rows)
+        count = sum(int(str(row[-1])) for row in rows)
+        yield Breach("unique", table.name, name, count, f"{', '.join(names)} is not unique", told)
+
+
+# what each type takes once the affinity has converted what it can (sqlite.org/stricttables.html)
+_STRICT_TYPES = {
+    "int": "typeof({0}) = 'integer' OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER)",
+    "integer": "typeof({0}) = 'integer' OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER)",
+    "real": "typeof({0}) IN ('real', 'integer')",
+    "text": "typeof({0}) = 'text'",
+    "blob": "typeof({0}) = 'blob'",
+}
+
+
+def wrong_types(connection: sqlite3.Connection, source: _Source, table: Table) -> Iterator[Breach]:
+    """Find values that a STRICT table does not take."""
+    for column in table.columns:
+        fits = _STRICT_TYPES.get(column.type.lower())
+        if fits is None or column.generated is not None:
+            continue
+        name = quote(column.name)
+        count, rows = source.find(
+            connection, f"{name} IS NOT NULL AND NOT ({fits.format(name)})", [column.name]
+        )
+        if count:
+            yield Breach("type", table.name, column.name, count, f"{column.name} must be {column.type}", rows)
+
+
+def broken_references(
+    connection: sqlite3.Connection, table: Table, key: ForeignKey, parent: Table | None
+) -> Iterator[Breach]:
+    """Find rows of a table that is there whose reference leads nowhere."""
+    child = [f"c.{quote(column)}" for column in key.columns]
+    condition = all_of([f"{column} IS NOT NULL" for column in child])
+    if parent is not None:
+        names = key.parent_columns or tuple(
+            column.name for column in sorted(parent.columns, key=_place) if column.key_position
+        )
+        match = all_of([f"p.{quote(name)} = {column}" for name, column in zip(names, child)])
+        condition += f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.name)} AS p WHERE {match})"
+    keys = tuple((name, f"c.{quote(name)}") for name in key_columns(table))
+    source = _Source(f"{quote(table.name)} AS c", keys)
+    count, rows = source.find(connection, condition, key.columns)
+    if count:
+        name = key.name or ", ".join(key.columns)
+        yield Breach(
+            "foreign-key",
+            table.name,
+            name,
+            count,
+            f"{', '.join(key.columns)} refers to no row of {key.parent}",
+            rows,
+        )
+
+
+def unique_keys(table: Table) -> Iterator[tuple[str, tuple[Term, ...], str | None]]:
+    """Give every unique key of a table: (name, terms, condition)."""
+    for key in (table.primary_key, *table.uniques):
+        if key is not None:
+            yield key.name or ", ".join(key.columns), key.terms, None
+    for index in table.indexes:
+        if index.is_unique:
+            yield index.name, index.terms, index.where
+
+
+def of_pair(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Breach]:
+    """Find all breaches that the rows of `old` would be in the new table; rules of indexes too."""
+    source, table = in_old_rows(pair, old), pair.wanted
+    for column in table.columns:
+        if column.is_not_null and column.generated is None and not is_filled(pair, column):
+            if pair.source(column) is None and (default_expression(column) or column is table.rowid_column):
+                continue
+            yield from nulls(connection, source, table, column)
+    if table.is_strict:
+        yield from wrong_types(connection, source, table)
+    yield from broken_checks(connection, source, table, table.checks)
+    for name, terms, where in unique_keys(table):
+        yield from duplicates(connection, source, table, name, terms, where)
+
+
+def of_index(connection: sqlite3.Connection, table: Table, index: Index) -> Iterator[Breach]:
+    """Find what keeps a unique index from being made on a table that is there."""
+    yield from duplicates(connection, in_place(table), table, index.name, index.terms, index.where)
+
+
+def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
+    """Find the values that a new type would change beyond return."""
+    name = pair.found.name
+    keys = tuple((key, f"o.{quote(key)}") for key in key_columns(pair.found))
+    source = _Source(f"{quote(name)} AS o", keys)
+    for column in pair.wanted.columns:
+        before = pair.source(column)
+        if before is not None and converts(pair, column):
+            old = f"o.{quote(before.name)}"
+            count, rows = source.find(
+                connection,
+                f"NOT ({same_after_conversion(old, _converted(pair, column, old))})",
+                [before.name],
+            )
+            if count:
+                message = f"the values of {column.name} would change as {column.type}"
+                yield Breach("changed-value", name, column.name, count, message, rows)
+
+
+def first_values(connection: sqlite3.Connection, table: Table, column: str) -> tuple[dict[str, object], ...]:
+    """Give the keys of the first rows that have a value in a column, with the value."""
+    return in_place(table).find(connection, f"{quote(column)} IS NOT NULL", [column])[1]
+
+
+def _projected(pair: Pair, column: Column) -> str:
+    source = pair.source(column)
+    if source is not None:
+        value = expression_of(pair, column)
+        if converts(pair, column):
+            value = _converted(pair, column, value)
+    elif column is pair.wanted.rowid_column:
+        value = rowid_source(pair) or "NULL"
+    else:
+        value = default_expression(column) or "NULL"
+        value = f"({value})"
+    return f"{value} AS {quote(column.name)}"
+
+
+def _converted(pair: Pair, column: Column, value: str) -> str:
+    """Give a value as the affinity of its new column would have it."""
+    if affinity(column, pair.wanted) == "TEXT":
+        return f"CASE WHEN typeof({value}) IN ('integer', 'real') THEN CAST({value} AS TEXT) ELSE {value} END"
+    # adding zero makes a number of any text, so a text is asked whether all of it is one
+    number = f"CAST({value} AS NUMERIC)"
+    is_number = f"trim({value}) <> '' AND {value} GLOB '*[0-9]*' AND NOT {value} GLOB '*[^-+.0-9eE ]*'"
+    real = affinity(column, pair.wanted) == "REAL"
+    converted = f"CAST({value} AS REAL)" if real else number
+    return (
+        f"CASE typeof({value}) WHEN 'text' THEN CASE WHEN {is_number} THEN {converted} ELSE {value} END"
+        f" WHEN 'integer' THEN {converted} WHEN 'real' THEN {converted} ELSE {value} END"
+    )
+
+
+def _term(table: Table, term: Term) -> tuple[str, str]:
+    if term.column is None:
+        return f"({term.expression})", quote(term.collation or "BINARY")
+    column = table.column(term.column)
+    collation = term.collation or (collation_of(column) if column else "binary")
+    # the rowid is no column of the table
+    name = quote(column.name) if column else (rowid_name(table) or term.column)
+    return name, quote(collation)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _place(column: Column) -> int:
+    return column.key_position
+
+
+def _told(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
+    """Fetch rows that are shown to people: text that is not UTF-8 comes with replacement characters."""
+    before = connection.text_factory
+    connection.text_factory = _readable
+    try:
+        return [tuple(map(_shown, row)) for row in connection.execute(sql).fetchall()]
+    finally:
+        connection.text_factory = before
+
+
+def _readable(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bytes):
+        return f"x'{value[:32].hex()}'" + ("..." if len(value) > 32 else "")
+    if isinstance(value, str) and len(value) > 200:
+        return f"{value[:200]}..."
+    return value

@@ -1,0 +1,136 @@
+"""How SQLite stores the rows of a table: what may change in its text while every stored byte stays as it is.
+
+Rules: https://sqlite.org/datatype3.html (affinity), https://sqlite.org/fileformat2.html (records),
+https://sqlite.org/lang_altertable.html ("Making Other Kinds Of Table Schema Changes"). Knows no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from datalayer.schema.change.pairing import Pair
+from datalayer.schema.snapshot import Column, Table, Term, Unique
+from datalayer.schema.tokens import canonical, fold, tokenize
+
+__all__ = ["affinity", "collation_of", "converts", "reasons_to_rebuild"]
+
+
+def affinity(column: Column, table: Table) -> str:
+    """Give the affinity of a column: INTEGER, TEXT, BLOB, REAL or NUMERIC."""
+    name = fold(column.type)
+    if table.is_strict and name == "any":
+        return "BLOB"
+    if "int" in name:
+        return "INTEGER"
+    if any(part in name for part in ("char", "clob", "text")):
+        return "TEXT"
+    if "blob" in name or not name:
+        return "BLOB"
+    if any(part in name for part in ("real", "floa", "doub")):
+        return "REAL"
+    return "NUMERIC"
+
+
+def converts(pair: Pair, column: Column) -> bool:
+    """Whether copying may turn a value of this wanted column into another storage class."""
+    source = pair.source(column)
+    if source is None or column.generated is not None:
+        return False
+    before, after = affinity(source, pair.found), affinity(column, pair.wanted)
+    return after != "BLOB" and _storage(before) != _storage(after)
+
+
+def collation_of(column: Column) -> str:
+    """Give the collation by which a column is compared, folded."""
+    return fold(column.collation or "binary")
+
+
+def reasons_to_rebuild(pair: Pair) -> list[str]:
+    """Say what keeps the rows of a pair from staying where they are; empty when only its text changes.
+
+    Columns that are added behind the last one are not counted: ALTER TABLE ADD COLUMN can do that.
+    """
+    found, wanted = pair.found, pair.wanted
+    return [*_column_reasons(pair), *_key_reasons(pair), *_table_reasons(found, wanted)]
+
+
+def _storage(name: str) -> str:
+    # INTEGER and NUMERIC store alike: they differ in CAST only (datatype3.html, 3.0)
+    return "NUMERIC" if name == "INTEGER" else name
+
+
+def _column_reasons(pair: Pair) -> Iterator[str]:
+    if pair.dropped:
+        yield f"drops {', '.join(column.name for column in pair.dropped)}"
+    kept = [column for column in pair.wanted.columns if pair.source(column) is not None]
+    order = [fold(column.name) for column in pair.found.columns]
+    places = [order.index(fold(source.name)) for source in (pair.source(column) for column in kept) if source]
+    if places != sorted(places) or kept != list(pair.wanted.columns[: len(kept)]):
+        yield "the order of the columns changes"
+    for column in kept:
+        source = pair.source(column)
+        if source is not None:
+            yield from _one_column(pair, source, column)
+
+
+def _one_column(pair: Pair, source: Column, column: Column) -> Iterator[str]:
+    before, after = affinity(source, pair.found), affinity(column, pair.wanted)
+    if _storage(before) != _storage(after):
+        yield f"{column.name} is stored as {after}, not {before}"
+    if collation_of(source) != collation_of(column):
+        yield f"{column.name} is compared by another collation"
+    if _generation(source) != _generation(column):
+        yield f"{column.name} is computed in another way"
+    if source.is_hidden != column.is_hidden:
+        yield f"{column.name} is hidden or not"
+
+
+def _generation(column: Column) -> tuple[object, ...]:
+    if column.generated is None:
+        return ()
+    return (canonical(tokenize(column.generated)), column.is_stored)
+
+
+def _key_reasons(pair: Pair) -> Iterator[str]:
+    found, wanted = pair.found, pair.wanted
+    if _key_shape(found.primary_key, found, {}) != _key_shape(wanted.primary_key, wanted, _back(pair)):
+        yield "the primary key changes"
+    # each UNIQUE has an index that is known by its place among them (sqlite_autoindex_t_1, ...)
+    before = [_key_shape(key, found, {}) for key in found.uniques]
+    after = [_key_shape(key, wanted, _back(pair)) for key in wanted.uniques]
+    if before != after:
+        yield "the UNIQUE constraints change"
+    if _key_order(found) != _key_order(wanted):
+        yield "the order of the keys changes"
+
+
+def _key_order(table: Table) -> list[bool]:
+    """Tell where the primary key stands among the UNIQUEs: their indexes are named by place."""
+    if table.primary_key is None or not table.uniques:
+        return []
+    words = [token.upper for token in tokenize(table.sql)]
+    return [word == "PRIMARY" for word in words if word in ("PRIMARY", "UNIQUE")]
+
+
+def _back(pair: Pair) -> dict[str, str]:
+    return {name: fold(column.name) for name, column in pair.sources.items()}
+
+
+def _key_shape(key: Unique | None, table: Table, names: dict[str, str]) -> tuple[object, ...]:
+    """Give a key with the columns as they were called before the renames."""
+    if key is None:
+        return ()
+    rowid = table.rowid_column is not None and key is table.primary_key
+    return (tuple(_term_shape(term, names) for term in key.terms), key.autoincrement, rowid)
+
+
+def _term_shape(term: Term, names: dict[str, str]) -> tuple[object, ...]:
+    name = fold(term.column or "")
+    return (names.get(name, name), fold(term.collation or ""), term.descending)
+
+
+def _table_reasons(found: Table, wanted: Table) -> Iterator[str]:
+    if found.is_without_rowid != wanted.is_without_rowid:
+        yield "WITHOUT ROWID changes"
+    if found.kind != wanted.kind or found.kind == "virtual":
+        yield "it becomes another kind of table"

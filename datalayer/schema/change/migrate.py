@@ -1,0 +1,248 @@
+"""An existing SQLite database brought to a schema: looked at, planned, refused or done."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from datalayer.schema.change import breaches, schema_text
+from datalayer.schema.change.applying import apply, refuse
+from datalayer.schema.change.breaches import Breach
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.change.copying import count_rows
+from datalayer.schema.change.estimate import Size, seconds_of, size_of
+from datalayer.schema.change.layout import converts
+from datalayer.schema.change.pairing import Pair, Pairing, pair_up
+from datalayer.schema.change.planning import Change, Plan, make_plan
+from datalayer.schema.change.projection import is_filled, quote
+from datalayer.schema.plan import Step
+from datalayer.schema.snapshot import Column, Schema, read
+from datalayer.schema.tokens import fold
+
+__all__ = ["Wanted", "destroys", "foresee", "perform", "plan_change", "steps_of", "unguarded"]
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The schema to reach.
+
+    `order` is the (type, name) of each row of its sqlite_schema, `header` the numbers (user_version,
+    application_id) that it sets. `exact`: it is the whole schema; else tables that it lacks belong to
+    somebody else.
+    """
+
+    schema: Schema
+    order: tuple[tuple[str, str], ...]
+    header: frozenset[str]
+    exact: bool
+
+
+def plan_change(connection: sqlite3.Connection, wanted: Wanted, consent: Consent) -> Plan:
+    """Plan the way from what the database holds now to the wanted schema.
+
+    Take a transaction around it. Raises MigrationRefused for renames that lead nowhere, and where rows would
+    be dropped that nobody let go.
+    """
+    found = read(connection)
+    pairing = pair_up(found, wanted.schema, consent, exact=wanted.exact)
+    _refuse_losses(connection, pairing, consent)
+    return make_plan(
+        found,
+        wanted.schema,
+        pairing,
+        exact=wanted.exact,
+        can_retell=schema_text.can_write(connection),
+        header=wanted.header,
+    )
+
+
+def destroys(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> bool:
+    """Whether a plan drops or changes values that are there: a backup comes first then."""
+    if any(count_rows(connection, table.name) for table in plan.pairing.dropped):
+        return True
+    if consent.allow_data_loss and any(_may_change(change) for change in plan.changes):
+        return True
+    return any(_values(connection, pair, column) for pair in plan.pairing.pairs for column in pair.dropped)
+
+
+def perform(
+    connection: sqlite3.Connection, plan: Plan, consent: Consent, wanted: Wanted, progress: Progress | None
+) -> None:
+    """Do a plan in the transaction that is open; see `applying.apply`. `progress` is called with rows."""
+    total = sum(count_rows(connection, change.pair.found.name) for change in plan.rebuilt)
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += max(rows, 0)
+        if progress is not None:
+            progress(done, total)
+
+    apply(connection, plan, consent, wanted.order, advance)
+
+
+@contextmanager
+def unguarded(connection: sqlite3.Connection) -> Generator[None]:
+    """Set what a migration needs, outside its transaction: inside one, foreign_keys would be ignored.
+
+    Sorting goes to temporary files, so that memory stays bounded. At the end the schema is read anew: after
+    a rollback this connection may remember one that never was.
+    """
+    settings = {
+        name: _setting(connection, name) for name in ("foreign_keys", "temp_store", "legacy_alter_table")
+    }
+    for name, value in (("foreign_keys", 0), ("temp_store", 1), ("legacy_alter_table", 0)):
+        connection.execute(f"PRAGMA {name} = {value}")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA writable_schema = RESET")
+        for name, value in settings.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+
+
+def _setting(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def _refuse_losses(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> None:
+    found = [*_lost_tables(connection, pairing, consent), *_lost_columns(connection, pairing, consent)]
+    if not found:
+        return
+    hint = "name what may go by --drop table.column or --drop-table table, or say --allow-data-loss"
+    if pairing.suggestions:
+        hint = f"if it is a rename, say {' '.join(pairing.suggestions)}; else {hint}"
+    raise refuse(found, hint)
+
+
+def _lost_tables(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> Iterator[Breach]:
+    for table in pairing.dropped:
+        rows = 0 if consent.may_drop_table(table.name) else count_rows(connection, table.name)
+        if rows:
+            message = f"the table has {rows} rows and is not in the wanted schema"
+            yield Breach("data-loss", table.name, table.name, rows, message, ())
+
+
+def _lost_columns(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> Iterator[Breach]:
+    for pair in pairing.pairs:
+        for column in pair.dropped:
+            if consent.may_drop_column(pair.found.name, column.name):
+                continue
+            count = _values(connection, pair, column)
+            if count:
+                message = f"column {column.name} has {count} values and is not in the wanted schema"
+                rows = breaches.first_values(connection, pair.found, column.name)
+                yield Breach("data-loss", pair.found.name, column.name, count, message, rows)
+
+
+def _values(connection: sqlite3.Connection, pair: Pair, column: Column) -> int:
+    """Count the values that go with a column; what is computed from others is no loss."""
+    if column.generated is not None:
+        return 0
+    sql = f"SELECT count({quote(column.name)}) FROM {quote(pair.found.name)}"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def _may_change(change: Change) -> bool:
+    return change.way == "rebuild" and any(
+        converts(change.pair, column)
+        or (column.generated is not None and change.pair.source(column) is not None)
+        for column in change.pair.wanted.columns
+    )
+
+
+# -- what is told of a plan ------------------------------------------------------------------------
+
+
+def foresee(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> None:
+    """Look, without changing anything, for the rows that would stop a plan. One or two passes a table.
+
+    Raises MigrationRefused as `perform` would.
+    """
+    found: list[Breach] = []
+    for change in plan.changes:
+        if change.way in ("scan", "rebuild") and change.pair.wanted.kind == "table":
+            try:
+                found += breaches.of_pair(connection, change.pair, change.pair.found.name)
+            except sqlite3.OperationalError:
+                # a rule that can only be computed in the new table is met when the plan is done
+                continue
+            if not consent.allow_data_loss:
+                found += breaches.lossy(connection, change.pair)
+    if found:
+        raise refuse(found, "correct these rows, or the schema")
+
+
+def steps_of(connection: sqlite3.Connection, plan: Plan) -> tuple[Step, ...]:
+    """Give a plan as steps, in the order in which they are done, with what each costs."""
+    steps = [*_drops(connection, plan)]
+    steps += [_table_step(connection, plan, change) for change in plan.changes if change.way != "nothing"]
+    steps += [Step("table", table.name, table.sql, "create") for table in plan.pairing.created]
+    steps += [Step("index", index.name, index.sql, "scan") for index in plan.created_indexes]
+    steps += [Step("view", view.name, view.sql, "alter") for view in plan.created_views]
+    steps += [Step("trigger", trigger.name, trigger.sql, "alter") for trigger in plan.created_triggers]
+    if plan.user_version is not None:
+        steps.append(Step("pragma", "user_version", f"PRAGMA user_version = {plan.user_version}", "alter"))
+    if plan.application_id is not None:
+        steps.append(
+            Step("pragma", "application_id", f"PRAGMA application_id = {plan.application_id}", "alter")
+        )
+    return tuple(steps)
+
+
+def _drops(connection: sqlite3.Connection, plan: Plan) -> Iterator[Step]:
+    made = {fold(view.name) for view in plan.created_views}
+    fired = {fold(trigger.name) for trigger in plan.created_triggers}
+    for trigger in plan.dropped_triggers:
+        if fold(trigger.name) not in fired:
+            yield Step("trigger", trigger.name, f"DROP TRIGGER {quote(trigger.name)}", "alter")
+    for view in plan.dropped_views:
+        if fold(view.name) not in made:
+            yield Step("view", view.name, f"DROP VIEW {quote(view.name)}", "alter")
+    for index in plan.dropped_indexes:
+        yield Step("index", index.name, f"DROP INDEX {quote(index.name)}", "alter")
+    for table in plan.pairing.dropped:
+        size = size_of(connection, table.name)
+        risk = f"{size.rows} rows go" if size.rows else "it is empty"
+        sql = f"DROP TABLE {quote(table.name)}"
+        yield Step("table", table.name, sql, "drop", size.rows, size.size_bytes, None, risk)
+
+
+def _table_step(connection: sqlite3.Connection, plan: Plan, change: Change) -> Step:
+    pair = change.pair
+    size = size_of(connection, pair.found.name) if change.way != "alter" else Size(0, 0)
+    seconds = seconds_of(change.way, size)
+    risk = "; ".join(_risks(connection, plan, change))
+    return Step(
+        "table", pair.wanted.name, pair.wanted.sql, change.way, size.rows, size.size_bytes, seconds, risk
+    )
+
+
+def _risks(connection: sqlite3.Connection, plan: Plan, change: Change) -> Iterator[str]:
+    """Say why it is done this way, and what happens to values."""
+    pair = change.pair
+    if pair.found.name != pair.wanted.name:
+        yield f"renamed from {pair.found.name}"
+    yield from (
+        f"column {source.name} renamed to {column.name}"
+        for column in pair.wanted.columns
+        if (source := pair.source(column)) is not None and source.name != column.name
+    )
+    yield from change.reasons
+    yield from (f"adds {column.name}" for column in pair.added)
+    for column in pair.dropped:
+        count = _values(connection, pair, column)
+        if count:
+            yield f"{count} values of {column.name} go"
+    for column in change.new_not_null:
+        if is_filled(pair, column):
+            yield f"NULLs of {column.name} become {column.default}"
+    if change.new_defaults and change.way == "scan":
+        yield "rebuilt if rows still take a value from the old default"

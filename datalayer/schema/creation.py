@@ -1,0 +1,125 @@
+"""A whole schema made in a fresh database, in one transaction, with every migration recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+from datalayer.engine.connection import Engine
+from datalayer.errors import DatabaseBusy, MigrationRefused
+from datalayer.schema import history
+from datalayer.schema.difference import differences
+from datalayer.schema.numbered import journal
+from datalayer.schema.plan import Step
+from datalayer.schema.postgres import Derived
+from datalayer.schema.postgres_types import Kind
+from datalayer.schema.snapshot import read, runnable
+from datalayer.schema.target import Target
+from datalayer.schema.tokens import fold, quote
+
+__all__ = ["create_on_postgres", "create_on_sqlite", "lock_schema", "without_references"]
+
+
+@contextmanager
+def without_references(engine: Engine) -> Generator[None]:
+    """Let rows come before the tables that they refer to; the setting is ignored inside a transaction."""
+    engine.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        engine.execute("PRAGMA foreign_keys = ON")
+
+
+def create_on_sqlite(engine: Engine, target: Target) -> None:
+    """Run the whole script in the caller's transaction, foreign keys off.
+
+    Raises MigrationRefused where what came out is not the schema, or a row breaks a reference.
+    """
+    assert target.whole is not None
+    for statement in runnable(target.whole.script):
+        engine.write(statement.text).close()
+    _record(engine, target)
+    made = read(engine.connection())
+    wrong = [one for one in differences(target.schema, made) if one.change != "extra"]
+    if wrong:
+        raise MigrationRefused(
+            f"{engine.display_url} did not come out as {target.source} has it; nothing was changed",
+            why="; ".join(map(str, wrong[:8])),
+            hint="keep the file and report this",
+        )
+    broken = engine.fetch_one("PRAGMA foreign_key_check")
+    if broken is not None:
+        raise MigrationRefused(
+            f"a row of {target.source} breaks a reference; nothing was changed",
+            why=f"row {broken[1]} of {broken[0]} refers to a row of {broken[2]} that is not there",
+            hint="correct the row in the script",
+        )
+
+
+def lock_schema(engine: Engine, deadline: float) -> None:
+    """Take the advisory lock of migrations for the caller's transaction, trying until `deadline`.
+
+    https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    """
+    name = f"datalayer.migrate {engine.schema_name}".encode()
+    key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+    while engine.fetch_one("SELECT pg_try_advisory_xact_lock(%s)", (key,)) != (True,):
+        if monotonic() >= deadline:
+            raise DatabaseBusy(
+                f"{engine.display_url} is being migrated by another process",
+                hint="wait for it, then try again",
+            )
+        sleep(0.05)
+
+
+def create_on_postgres(engine: Engine, target: Target, derived: Derived) -> None:
+    """Run the derived statements in the caller's transaction, and copy the rows that the script inserts."""
+    if engine.fetch_one("SELECT 1 FROM pg_namespace WHERE nspname = %s", (engine.schema_name,)) is None:
+        engine.execute(f"CREATE SCHEMA {quote(engine.schema_name)}")
+    for step in derived.tables:
+        engine.execute(step.sql)
+    assert target.whole is not None
+    # in the order in which the tables were made, so that what is referred to is there first
+    for step in derived.tables:
+        if step.name in target.whole.rows:
+            _copy(engine, target, derived, step)
+    for step in derived.rest:
+        engine.execute(step.sql)
+    _record(engine, target)
+
+
+def _record(engine: Engine, target: Target) -> None:
+    if target.folder is not None and target.names:
+        history.record(engine, target.names)
+        journal.baseline(engine, target.folder)
+
+
+def _copy(engine: Engine, target: Target, derived: Derived, step: Step) -> None:
+    """Insert the rows that the script brings, as SQLite holds them, and set the numbering behind them."""
+    assert target.whole is not None
+    name, rows, table = step.name, target.whole.rows[step.name], target.schema.table(step.name)
+    columns = [
+        column
+        for column in derived.layout[fold(name)].columns.values()
+        if column.source.generated is None and not column.source.is_hidden
+    ]
+    names = ", ".join(quote(column.name) for column in columns)
+    marks = ", ".join(["%s"] * len(columns))
+    kinds: Sequence[Kind] = [column.kind for column in columns]
+    engine.execute_many(
+        f"INSERT INTO {quote(name).replace('%', '%%')} ({names.replace('%', '%%')}) VALUES ({marks})",
+        [tuple(_stored(value, kind) for value, kind in zip(row, kinds)) for row in rows],
+    )
+    numbered = table.rowid_column if table else None
+    if numbered is not None:
+        engine.execute(
+            f"SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({quote(numbered.name)})"
+            f" FROM {quote(name)}))".replace("%", "%%").replace("%%s", "%s"),
+            (quote(name), numbered.name),
+        )
+
+
+def _stored(value: object, kind: Kind) -> object:
+    return bool(value) if kind == "bool" and isinstance(value, int) else value
