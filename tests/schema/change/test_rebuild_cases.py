@@ -1,0 +1,23 @@
+"""Every change of a SQLite schema, crossed with what may stand on a table, judged by the oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.rebuild_case import Case, judge
+from support.rebuild_cases import all_cases
+
+CASES = all_cases()
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+def test_a_schema_is_reached_or_refused_with_nothing_lost(case: Case, tmp_path: Path) -> None:
+    assert judge(case, tmp_path) == []
+
+
+def test_the_table_of_cases_is_large() -> None:
+    done = [case for case in CASES.values() if case.refused is None]
+
+    assert len(CASES) >= 600
+    assert len(CASES) - len(done) >= 60
