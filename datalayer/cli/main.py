@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("migrate", "bring the database to the current schema, or to that of a file or folder"),
     "migrations validate": (
         "migrations_validate",
-        "look for mistakes in a folder of migrations; needs no database",
+        "look for mistakes in a folder of migrations",
     ),
     "migrations adopt": ("migrations_adopt", "take over what another tool, or an older program, migrated"),
     "check-db": ("check_db", "look for damage, drift and broken references; changes nothing"),

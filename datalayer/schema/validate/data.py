@@ -66,7 +66,7 @@ def _cascaded(schema: Schema, parent: str) -> list[str]:
 
 
 def _old_drops(subject: Subject, source: Source) -> Iterator[tuple[Step, str]]:
-    """Yield the DROP TABLE of a file that concern tables with a history: those that it did not make itself."""
+    """Yield each DROP TABLE of a table that the file did not make itself."""
     start = subject.replay.starts.get(source.name)
     for step in subject.replay.of(source):
         name = _dropped(step)
@@ -124,7 +124,7 @@ def _lost_rows(subject: Subject) -> Iterator[Hit]:
 
 
 def _lost(subject: Subject, source: Source, name: str, line: int) -> Iterator[Hit]:
-    """Tell of rows that are dropped: an error where there are some, or where the table is made anew at once."""
+    """Tell of rows that are dropped: an error where there are some, or the table is made anew at once."""
     end = subject.replay.end_of(source)
     is_anew = end.table(name) is not None and subject.replay.starts[source.name].table(name) is not None
     rows = _rows_in_replay(subject, source, name) or _rows_in_database(subject, name)
@@ -152,7 +152,7 @@ def _rows_in_replay(subject: Subject, source: Source, name: str) -> int:
 
 
 def _rows_in_database(subject: Subject, name: str) -> int | None:
-    """Give up to how many rows the table has in the database; None where none was given or it lacks the table."""
+    """Count a table's rows in the database, up to a million; None without database or table."""
     engine = subject.engine
     if engine is None or not engine.columns(name):
         return None
@@ -304,8 +304,8 @@ RULES = (
         "D001",
         "error",
         "PRAGMA foreign_keys where it is ignored",
-        "save the children's rows and insert them again after the renaming, or rebuild the children first without "
-        "the reference",
+        "save the children's rows and insert them again after the renaming, or first rebuild the children "
+        "without the reference",
         _ignored_pragma,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""J010: drizzle's snapshots: one for each entry, each the child of the one before, all telling what the files make."""
+"""J010: drizzle's snapshots: one an entry, each the child of the one before, telling what the files make."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _told(tables: dict[str, Any]) -> dict[str, frozenset[str]]:
 
 
 def _made(subject: Subject, source: Source) -> dict[str, frozenset[str]] | None:
-    """Give tables and columns after a file; None where a statement failed on the way, which is told elsewhere."""
+    """Give tables and columns after a file; None where a statement failed, which is told elsewhere."""
     if not subject.is_sqlite:
         if source is not subject.sources[-1]:
             return None

@@ -26,13 +26,13 @@ def validate(
 ) -> list[RuleFinding]:
     """Give what the rules find in a folder, in the order of its files and their lines.
 
-    `dialect` is guessed where it is not given: drizzle's journal says it, else words that only one engine has.
+    `dialect` is guessed where it is not given: by drizzle's journal, or words that only one engine has.
     `target` is where the files are to run; that of a folder beside a wrangler file is D1. With an `engine`,
     its journal tells which files were applied, and its rows which tables matter; it is only read. With the
     `root` of the project, its version control and its code are looked at too.
 
-    A comment `-- datalayer:allow D002` lets the rule pass at the statement in which or before which it stands,
-    and in the whole file where it stands before the first statement.
+    A comment `-- datalayer:allow D002` lets the rule pass at the statement in or before which it stands, and
+    in the whole file where it stands before the first statement.
 
     Raises MigrationRefused where the folder or a file cannot be read.
     """

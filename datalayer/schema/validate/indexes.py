@@ -1,4 +1,4 @@
-"""I001 to I003: indexes that do no work, and references that need one, in the schema that the files lead to."""
+"""I001 to I003: indexes that do no work, and references that need one, in the schema of all files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["RULES"]
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An index, a UNIQUE or a PRIMARY KEY; `terms` are its columns, folded, with what sorts them otherwise."""
+    """An index, UNIQUE or PRIMARY KEY; `terms` are its folded columns with collation and order."""
 
     table: str
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from datalayer.schema.numbered.journal import JournalRow, read
 from datalayer.schema.tokens import fold
@@ -138,7 +139,7 @@ def _gap(subject: Subject) -> Iterator[Hit]:
         return
     steps = [
         (source, (before.file.number or 0), (source.file.number or 0))
-        for before, source in zip(numbered, numbered[1:])
+        for before, source in pairwise(numbered)
     ]
     usual = Counter(after - before for _, before, after in steps if after > before).most_common(1)
     step = usual[0][0] if usual and usual[0][1] > 1 else 1

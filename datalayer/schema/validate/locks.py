@@ -18,13 +18,27 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_VOLATILE = frozenset(
-    """gen_random_uuid uuid_generate_v4 uuid_generate_v1 uuidv4 uuidv7 random clock_timestamp timeofday nextval
-    setval txid_current""".split()
-)
+_VOLATILE_LIST = """
+gen_random_uuid uuid_generate_v4 uuid_generate_v1 uuidv4 uuidv7 random clock_timestamp timeofday
+nextval setval txid_current
+"""
+_VOLATILE = frozenset(_VOLATILE_LIST.split())
 _TAKES_LOCK = frozenset(
-    """drop column,set not null,drop not null,set default,drop default,set type,rewrite,add constraint,add column,
-    drop constraint,rename table,rename column,drop table""".replace("\n    ", "").split(",")
+    [
+        "add column",
+        "add constraint",
+        "drop column",
+        "drop constraint",
+        "drop default",
+        "drop not null",
+        "drop table",
+        "rename column",
+        "rename table",
+        "rewrite",
+        "set default",
+        "set not null",
+        "set type",
+    ]
 )
 _LOCK_TIMEOUT = re.compile(r"\ASET\s+(?:LOCAL\s+|SESSION\s+)?lock_timeout\b", re.IGNORECASE)
 _ADVISORY = re.compile(r"\bpg_advisory(?:_xact)?_lock(?:_shared)?\s*\(", re.IGNORECASE)
@@ -246,7 +260,7 @@ def _advisory(subject: Subject) -> Iterator[Hit]:
         if lock is not None and any(
             _is_concurrent(one) for one in source.statements if one.line >= lock.line
         ):
-            message = "whoever waits in pg_advisory_lock() holds a snapshot, for which CONCURRENTLY waits: a deadlock"
+            message = "CONCURRENTLY waits for whoever waits in pg_advisory_lock(): a deadlock"
             yield Hit(source.path, lock.line, message)
 
 

@@ -15,7 +15,8 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_MAKES_ROWS = frozenset("INSERT UPDATE DELETE REPLACE WITH SELECT COPY CALL DO".split())
+_MAKES_ROWS_LIST = "INSERT UPDATE DELETE REPLACE WITH SELECT COPY CALL DO"
+_MAKES_ROWS = frozenset(_MAKES_ROWS_LIST.split())
 
 
 def _noun_and_name(statement: Statement) -> tuple[str, str, int]:

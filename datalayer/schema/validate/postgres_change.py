@@ -15,9 +15,8 @@ from datalayer.schema.validate.source import line_at, reader_of
 __all__ = ["Change", "Constraint", "changes_of", "name_of", "words_of"]
 
 _CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EXCLUDE", "NOT")
-_AFTER_TYPE = frozenset(
-    "CONSTRAINT NULL NOT PRIMARY UNIQUE CHECK REFERENCES COLLATE DEFAULT GENERATED STORAGE".split()
-)
+_AFTER_TYPE_LIST = "CONSTRAINT NULL NOT PRIMARY UNIQUE CHECK REFERENCES COLLATE DEFAULT GENERATED STORAGE"
+_AFTER_TYPE = frozenset(_AFTER_TYPE_LIST.split())
 
 
 @dataclass(frozen=True, slots=True)

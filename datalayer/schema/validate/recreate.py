@@ -1,4 +1,4 @@
-"""F001 to F006: what a table loses when it is recreated (new one made, rows copied, old one dropped, renamed).
+"""F001 to F006: what a table loses when it is recreated (new one, rows copied, old one dropped, renamed).
 
 A loss that the file's name or a comment speaks of ("drop", "nullable", ... with the name) is meant.
 """
@@ -19,12 +19,13 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["LOOSENING", "RULES", "recreated"]
 
-LOOSENING = frozenset(
-    """drop drops dropped dropping remove removes removed removing relax relaxes loosen loosens lift lifts
-    nullable optional without longer delete deletes deleted allow allows retire retires retype type types
-    change changes default defaults widen widens shorten unneeded unused obsolete replace replaces replaced
-    rename renames renamed convert converts may""".split()
-)
+_LOOSENING_LIST = """
+drop drops dropped dropping remove removes removed removing relax relaxes loosen loosens lift lifts
+nullable optional without longer delete deletes deleted allow allows retire retires retype type
+types change changes default defaults widen widens shorten unneeded unused obsolete replace replaces
+replaced rename renames renamed convert converts may
+"""
+LOOSENING = frozenset(_LOOSENING_LIST.split())
 
 
 @dataclass(frozen=True, slots=True)

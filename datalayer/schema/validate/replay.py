@@ -1,4 +1,4 @@
-"""What happens when SQLite runs a folder's files: the schema before and after each statement, and what failed.
+"""What happens when SQLite runs a folder's files: the schema around each statement, and what failed.
 
 Runs in memory and touches no file: ATTACH is refused. Transactions and connection settings in the files are
 passed over, as the run of a folder has them around the file.
@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View, read
 from datalayer.schema.tokens import Statement, fold
 from datalayer.schema.validate.source import Source
 
 __all__ = ["Replay", "Step", "open_memory", "run_statement", "set_aside"]
 
-_PASSED_OVER = frozenset("BEGIN COMMIT END ROLLBACK SAVEPOINT RELEASE VACUUM ANALYZE ATTACH DETACH".split())
+_PASSED_OVER_LIST = "BEGIN COMMIT END ROLLBACK SAVEPOINT RELEASE VACUUM ANALYZE ATTACH DETACH"
+_PASSED_OVER = frozenset(_PASSED_OVER_LIST.split())
 _PRAGMAS = frozenset(["user_version", "application_id", "legacy_alter_table"])
 # a query that never ends is stopped after this many thousand steps of SQLite's machine
 _MOST_THOUSANDS = 50_000
@@ -56,7 +57,7 @@ class Replay:
         self._version = 0
         is_certain = True
         for source in sources:
-            self.states[source.name] = self.connection.serialize()
+            self.states[source.name] = _state_of(self.connection)
             self.starts[source.name] = self.schema
             is_certain = is_certain and source.is_sql
             for statement in source.statements:
@@ -74,7 +75,7 @@ class Replay:
         return steps[-1].after if steps else self.starts[source.name]
 
     def maker_of(self, name: str) -> Step | None:
-        """Give the last step after which an object or column of this name was there and before which it was not.
+        """Give the last step that made an object of this name.
 
         A table that was renamed was made by the renaming.
         """
@@ -139,7 +140,14 @@ def _counter() -> Callable[[], bool]:
 
 
 def _has(schema: Schema, name: str) -> bool:
-    return any(key[1] == name for key in schema.shapes())
+    named: list[Table | Index | View | Trigger] = [*schema.tables, *schema.views, *schema.triggers]
+    named += [index for table in schema.tables for index in table.indexes]
+    return any(fold(one.name) == name for one in named)
+
+
+def _state_of(connection: sqlite3.Connection) -> bytes:
+    # a database without a page cannot be serialized
+    return connection.serialize() if connection.execute("PRAGMA page_count").fetchone()[0] else b""
 
 
 def _no_attach(action: int, *_: str | None) -> int:

@@ -1,4 +1,4 @@
-"""A rule as a value: its id, how bad a breach of it is, what it says, and the function that looks for breaches."""
+"""A rule as a value: its id, how bad a breach is, what it says, and the function that looks for breaches."""
 
 from __future__ import annotations
 

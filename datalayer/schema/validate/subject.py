@@ -24,11 +24,13 @@ __all__ = ["Subject", "Target", "guess_dialect"]
 
 Target = Literal["sqlite", "postgresql", "d1"]
 
-_POSTGRES_WORDS = frozenset(
-    """SERIAL BIGSERIAL SMALLSERIAL JSONB TIMESTAMPTZ CONCURRENTLY EXTENSION BYTEA UUID TSVECTOR LANGUAGE
-    PLPGSQL INET CIDR ENUM GIN GIST IDENTITY OWNER""".split()
-)
-_SQLITE_WORDS = frozenset("AUTOINCREMENT PRAGMA ROWID STRICT STRFTIME JULIANDAY GLOB UNIXEPOCH".split())
+_POSTGRES_WORDS_LIST = """
+SERIAL BIGSERIAL SMALLSERIAL JSONB TIMESTAMPTZ CONCURRENTLY EXTENSION BYTEA UUID TSVECTOR LANGUAGE
+PLPGSQL INET CIDR ENUM GIN GIST IDENTITY OWNER
+"""
+_POSTGRES_WORDS = frozenset(_POSTGRES_WORDS_LIST.split())
+_SQLITE_WORDS_LIST = "AUTOINCREMENT PRAGMA ROWID STRICT STRFTIME JULIANDAY GLOB UNIXEPOCH"
+_SQLITE_WORDS = frozenset(_SQLITE_WORDS_LIST.split())
 _DIALECTS: dict[str, Dialect] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
@@ -41,7 +43,7 @@ _DIALECTS: dict[str, Dialect] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A folder under examination; `root` is the project's folder where the surroundings are to be looked at."""
+    """A folder under examination; `root` is the project's, where that is to be looked at too."""
 
     folder: Folder
     dialect: Dialect

@@ -1,4 +1,4 @@
-"""J009, J011 and R001: what stands around the folder: stray migrations, version control, code that names the dropped.
+"""J009, J011, R001: what is around the folder: stray migrations, git, code that names what is dropped.
 
 Looks only where the project's folder is given, and reads a bounded number of files.
 """
@@ -24,10 +24,11 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_NOT_OURS = frozenset(
-    """node_modules venv env dist build out target vendor site-packages __pycache__ tests test testdata fixtures
-    examples example coverage htmlcov""".split()
-)
+_NOT_OURS_LIST = """
+node_modules venv env dist build out target vendor site-packages __pycache__ tests test testdata
+fixtures examples example coverage htmlcov
+"""
+_NOT_OURS = frozenset(_NOT_OURS_LIST.split())
 _CODE = (".py", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".sql")
 _MOST_FILES = 5000
 _MOST_BYTES = 1_000_000
@@ -135,7 +136,7 @@ def _repository(subject: Subject) -> _Repository | None:
 
 
 def _baseline(git: _Repository) -> str:
-    """Give what others have: the branch that this one follows, the remote's main one, the last tag, else HEAD."""
+    """Give what others have: the upstream branch, the remote's main one, the last tag, else HEAD."""
     for words in (
         ("rev-parse", "--verify", "--quiet", "@{upstream}"),
         ("rev-parse", "--verify", "--quiet", "origin/HEAD"),

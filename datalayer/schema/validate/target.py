@@ -17,7 +17,8 @@ from datalayer.schema.validate.subject import Subject
 __all__ = ["RULES"]
 
 # measured on workerd
-_D1_VERBS = frozenset("ATTACH DETACH BEGIN SAVEPOINT VACUUM COMMIT ROLLBACK RELEASE".split())
+_D1_VERBS_LIST = "ATTACH DETACH BEGIN SAVEPOINT VACUUM COMMIT ROLLBACK RELEASE"
+_D1_VERBS = frozenset(_D1_VERBS_LIST.split())
 _D1_PRAGMAS = frozenset(
     ["journal_mode", "user_version", "writable_schema", "integrity_check", "cache_size", "page_size"]
 )

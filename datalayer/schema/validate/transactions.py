@@ -12,7 +12,8 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_STEERING = frozenset("BEGIN COMMIT END ROLLBACK ABORT".split())
+_STEERING_LIST = "BEGIN COMMIT END ROLLBACK ABORT"
+_STEERING = frozenset(_STEERING_LIST.split())
 
 
 def _steers(statement: Statement) -> str:
