@@ -83,7 +83,7 @@ def _rules() -> Result:
 
 
 def _project_of(folder: Path) -> Path | None:
-    """Give the folder of the project: the nearest one upwards with a mark of one; None where there is none."""
+    """Give the folder of the project: the nearest one upwards with a mark of one."""
     own = folder.resolve()
     for parent in (own, *own.parents):
         if any((parent / mark).exists() for mark in _MARKS_OF_A_PROJECT):

@@ -99,8 +99,9 @@ def _refused_by_sqlite(subject: Subject) -> Iterator[Hit]:
 
 def _line(step: Step, error: str) -> int:
     match = re.match(r'near "(?P<word>.+)": syntax error', error)
-    tokens = [token for token in step.statement.tokens if match and token.text == match["word"]]
-    return line_at(step.statement, tokens[0]) if len(tokens) == 1 else step.statement.line
+    # SQLite tells the word and not its place; the first word of a statement is never it
+    tokens = [token for token in step.statement.tokens[1:] if match and token.text == match["word"]]
+    return line_at(step.statement, tokens[0]) if tokens else step.statement.line
 
 
 def _refused_by_postgres(subject: Subject) -> Iterator[Hit]:

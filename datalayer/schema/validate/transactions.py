@@ -13,6 +13,8 @@ from datalayer.schema.validate.subject import Subject
 __all__ = ["RULES"]
 
 _STEERING_LIST = "BEGIN COMMIT END ROLLBACK ABORT"
+# what may stand around a statement that runs outside of a transaction
+_HARMLESS = ("SET", "RESET", "SELECT", "SHOW")
 _STEERING = frozenset(_STEERING_LIST.split())
 
 
@@ -41,7 +43,7 @@ def _is_outside(subject: Subject, statement: Statement) -> bool:
 def _mixed(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
         # settings may stand before it
-        others = [one for one in source.statements if not _steers(one) and one.verb not in ("SET", "RESET")]
+        others = [one for one in source.statements if not _steers(one) and one.verb not in _HARMLESS]
         for statement in source.statements:
             if len(others) > 1 and _is_outside(subject, statement):
                 words = " ".join(token.text for token in statement.tokens[:3])
