@@ -233,12 +233,12 @@ POSTGRES = Dialect(
     listen_sql="LISTEN {channel}",
     notify_sql="SELECT pg_notify(%s, '')",
     tables_sql=(
-        "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        "SELECT relname FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
         " AND relkind IN ('r', 'p') ORDER BY relname"
     ),
     table_sizes_sql=(
         "SELECT relname, pg_total_relation_size(oid) FROM pg_class"
-        " WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
+        " WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p')"
     ),
     database_size_sql="SELECT pg_database_size(current_database())",
     settings_sql=(

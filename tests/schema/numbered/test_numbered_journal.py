@@ -10,7 +10,6 @@ from support.migration_folder import folder_of, table_names
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import history
-from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.journal import JOURNAL_TABLES, JournalRow
 from datalayer.schema.numbered.run import run
@@ -112,15 +111,18 @@ def test_a_run_adopts_names_and_applies_the_rest(engine: Engine, tmp_path: Path)
     assert run(engine, folder).applied == ()
 
 
-def test_what_a_consolidated_file_brought_is_a_baseline(engine: Engine) -> None:
-    migrate(engine)
+def test_what_a_consolidated_file_brought_is_a_baseline(engine: Engine, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "CREATE TABLE a (x INTEGER)", "CREATE TABLE b (x INTEGER)")
+    _ensure(engine)
+    history.record(engine, ["0001_step", "0002_step"])
 
     with engine.transaction():
-        names = journal.baseline(engine, history.package_folder())
+        names = journal.baseline(engine, folder)
 
     rows = journal.read(engine)
-    assert names == history.applied_names(engine)
-    assert [(row.kind, row.state, row.origin) for row in rows] == [
-        ("baseline", "applied", "consolidated")
-    ] * len(rows)
-    assert all(row.checksum_norm for row in rows)
+    assert names == ("0001_step", "0002_step")
+    assert [(row.ordinal, row.kind, row.state, row.origin) for row in rows] == [
+        (1, "baseline", "applied", "consolidated"),
+        (2, "baseline", "applied", "consolidated"),
+    ]
+    assert [row.checksum_norm for row in rows] == [file.checksum_norm for file in folder.files()]
