@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Any, LiteralString, cast
 
 from datalayer.engine.connection import Engine
+from datalayer.schema.numbered.script import statements
 from datalayer.schema.rehearse.filler import FillTable, Reference, Refusal, Row
 from datalayer.schema.rehearse.values import Column, Omit, Rule, Value
-from datalayer.schema.tokens import quote, significant, tokenize, unquote
+from datalayer.schema.tokens import Token, quote, unquote
 
 __all__ = ["PostgresBed", "filling"]
 
@@ -88,18 +89,18 @@ class PostgresBed:
         """Give the tables, partitioned ones in place of their partitions."""
         columns, rules = self._columns_and_domain_rules()
         for table, name, text, named in self._rows(_RULES):
-            rules.setdefault(table, []).append(Rule(name, text, tuple(named)))
+            rules.setdefault(table, []).append(_rule(name, text, tuple(named)))
         for table, name, text in self._rows(_PARTITIONS):
-            rules.setdefault(table, []).append(Rule(name, text, tuple(one.name for one in columns[table])))
+            rules.setdefault(table, []).append(_rule(name, text, tuple(one.name for one in columns[table])))
         for table, name, text in self._rows(_TRIGGERS):
             own = [column.name for column in columns.get(table, ())]
-            rules.setdefault(table, []).append(Rule(name, text, _named(text, own)))
+            rules.setdefault(table, []).append(_rule(name, text, _named(text, own)))
         keys: dict[str, list[tuple[str, ...]]] = {}
         for table, name, where, key in self._rows(_KEYS):
             keys.setdefault(table, []).append(tuple(key))
             if where:
                 own = [column.name for column in columns.get(table, ())]
-                rules.setdefault(table, []).append(Rule(name, where, (*_named(where, own), *key)))
+                rules.setdefault(table, []).append(_rule(name, where, (*_named(where, own), *key)))
         references: dict[str, list[Reference]] = {}
         for table, parent, mine, theirs in self._rows(_REFERENCES):
             references.setdefault(table, []).append(Reference(tuple(mine), parent, tuple(theirs)))
@@ -168,7 +169,7 @@ class PostgresBed:
             columns.setdefault(table, []).append(column)
             for named in domain:
                 constraint, _, text = named.partition("\n")
-                rules.setdefault(table, []).append(Rule(constraint, text, (name,)))
+                rules.setdefault(table, []).append(_rule(constraint, text, (name,)))
         return columns, rules
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -215,8 +216,17 @@ def _with_keys(columns: Sequence[Column], keys: Sequence[tuple[str, ...]]) -> It
         )
 
 
+def _tokens(text: str) -> tuple[Token, ...]:
+    """Read a text by PostgreSQL's own lexical rules: ARRAY['a'] is no name in brackets there."""
+    return tuple(token for one in statements(text, "postgresql") for token in one.tokens)
+
+
+def _rule(name: str, text: str, columns: tuple[str, ...]) -> Rule:
+    return Rule(name, text, columns, _tokens(text))
+
+
 def _named(text: str, columns: Sequence[str]) -> tuple[str, ...]:
-    words = {unquote(token) for token in significant(tokenize(text)) if token.kind in ("word", "identifier")}
+    words = {unquote(token) for token in _tokens(text) if token.kind in ("word", "identifier")}
     folded = {word.lower() for word in words}
     return tuple(name for name in columns if name in words or name in folded)
 

@@ -156,18 +156,17 @@ def _fill(work: _Work, table: FillTable, filled: set[str]) -> None:
     late = [reference for reference in table.references if reference.parent not in filled]
     work.late += [(table, reference) for reference in late if reference.parent in work.tables]
     present = work.bed.count(table.name)
+    refusal: Refusal | None = None
     for style in range(max(0, work.wanted - present)):
         refusal = _Maker(work, table, late).make(style)
-        if refusal is None:
-            continue
-        if work.bed.count(table.name) < present + 1 and not present:
-            work.why[table.name] = refusal.message
-        break
+        if refusal is not None:
+            break
     # a trigger may have put rows there, or taken them away again
     added = work.bed.count(table.name) - present
     work.made[table.name] = added
-    if added <= 0 < work.wanted - present and table.name not in work.why:
-        work.why[table.name] = "what was inserted is not there: a trigger takes it away"
+    if added <= 0 < work.wanted - present:
+        taken_away = "what was inserted is not there: a trigger takes it away"
+        work.why[table.name] = refusal.message if refusal else taken_away
 
 
 class _Maker:

@@ -68,7 +68,7 @@ AWKWARD = {
             b BLOB NOT NULL, PRIMARY KEY (i, t)) STRICT;""",
     "no types": "CREATE TABLE loose (a, b NOT NULL, c CHECK (typeof(c) = 'integer'), d DEFAULT (1 + 1));",
     "names that need quotes": """
-        CREATE TABLE "or der" ("sel""ect" TEXT NOT NULL CHECK ("sel""ect" IN ('x', 'y')), 
+        CREATE TABLE "or der" ("sel""ect" TEXT NOT NULL CHECK ("sel""ect" IN ('x', 'y')),
             "a b" INTEGER UNIQUE, "é" TEXT NOT NULL);
         CREATE TABLE "group" (id INTEGER PRIMARY KEY, "to" INTEGER NOT NULL REFERENCES "or der" ("a b"));""",
     "unique in part": """
@@ -98,7 +98,7 @@ CREATE TABLE typed (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tags text[] NOT NULL, id2 uuid NOT NULL UNIQUE, bin bytea NOT NULL, price numeric(6,2) CHECK (price > 0),
     small varchar(4) NOT NULL UNIQUE, ok boolean NOT NULL, span int4range NOT NULL, seven bit(3) NOT NULL);
 CREATE TABLE slugs (slug text PRIMARY KEY CHECK (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'), n serial NOT NULL,
-    kind text NOT NULL CHECK (kind = ANY (ARRAY['a', 'b'])), data jsonb CHECK (data ->> 'kind' = 'x'));
+    kind text NOT NULL CHECK (kind = ANY (ARRAY['sort', 'kind'])), data jsonb CHECK (data ->> 'kind' = 'x'));
 CREATE TABLE room (id integer PRIMARY KEY, during tstzrange NOT NULL);
 CREATE TABLE a (id integer PRIMARY KEY, b integer NOT NULL);
 CREATE TABLE b (id integer PRIMARY KEY, a integer NOT NULL REFERENCES a DEFERRABLE);
@@ -138,7 +138,8 @@ def test_every_table_of_the_package_gets_rows_on_both_engines(postgres_database:
             done = fill(bed, rows=4)
 
         assert done.unfilled == {}
-        assert {engine.fetch_one(f"SELECT count(*) FROM {table}") for table in done.rows} == {(4,)}
+        counts = {table: engine.fetch_one(f"SELECT count(*) FROM {table}") for table in done.rows}
+        assert {table: count for table, count in counts.items() if count != (4,)} == {}
         engine.close()
 
 
