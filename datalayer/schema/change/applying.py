@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change import breaches, numbering, schema_text
@@ -69,6 +70,8 @@ def apply(
     _move_aside(work)
     _make_tables(work)
     _retell(work)
+    # a full-text table may read the table whose text it indexes, so that one comes first
+    _make_virtual_tables(work)
     _make_indexes(work)
     _make_views_and_triggers(work)
     numbering.restore(connection, plan, kept)
@@ -189,13 +192,18 @@ def _move_aside(work: _Work) -> None:
 
 
 def _make_tables(work: _Work) -> None:
-    # virtual ones last: a full-text table may read the table whose text it indexes
-    changes = sorted(work.plan.rebuilt, key=lambda change: change.pair.wanted.kind == "virtual")
     for table in work.plan.pairing.created:
         if table.kind != "virtual":
             work.run(table.sql)
-    for change in changes:
-        _rebuild(work, change)
+    for change in work.plan.rebuilt:
+        if change.pair.wanted.kind != "virtual":
+            _rebuild(work, change)
+
+
+def _make_virtual_tables(work: _Work) -> None:
+    for change in work.plan.rebuilt:
+        if change.pair.wanted.kind == "virtual":
+            _rebuild(work, change)
     for table in work.plan.pairing.created:
         if table.kind == "virtual":
             work.run(table.sql)
@@ -210,7 +218,7 @@ def _rebuild(work: _Work, change: Change) -> None:
     if pair.found.sql and _is_contentless(pair.found) and count_rows(connection, old):
         raise MigrationRefused(
             f"{pair.found.name} keeps no text of its own, so it cannot be made anew; nothing was changed",
-            hint=f"let it go by --drop-table {pair.found.name}, then fill a new one from the text's own table",
+            hint=f"let it go by --drop-table {pair.found.name}, then fill a new one from the texts' table",
         )
     try:
         copy(connection, pair, old, work.advance)
@@ -274,6 +282,9 @@ def _changed(
     ]
     if found:
         return refuse(found, "correct these rows, keep the type, or say --allow-data-loss")
+    found = list(breaches.of_pair(connection, pair, old))
+    if found:
+        return refuse(found, "correct these rows, or the schema")
     return MigrationRefused(
         f"the copy of {pair.found.name} is not the same as the table; nothing was changed",
         why=f"{count_rows(connection, old)} rows, {count_rows(connection, pair.wanted.name)} in the copy",
@@ -292,8 +303,12 @@ def _retell(work: _Work) -> None:
         for column in pair.wanted.columns:
             if is_filled(pair, column) and column in change.new_not_null:
                 _fill(work, pair, column)
-        for column in pair.added:
-            work.run(f"ALTER TABLE {quote(pair.wanted.name)} ADD COLUMN {_bare(column)}")
+        taken = {fold(column.name) for column in (*pair.found.columns, *pair.wanted.columns)}
+        for number, column in enumerate(pair.added):
+            name = next(
+                name for name in (f"new_{number}{'_' * more}" for more in count()) if name not in taken
+            )
+            work.run(f"ALTER TABLE {quote(pair.wanted.name)} ADD COLUMN {quote(name)} {_bare(column)}")
         texts["table", pair.wanted.name] = pair.wanted.sql
     for index in work.plan.retold_indexes:
         texts["index", index.name] = index.sql
@@ -317,13 +332,14 @@ def _fill(work: _Work, pair: Pair, column: Column) -> None:
 
 
 def _bare(column: Column) -> str:
-    """Give a column without its rules: the whole text comes right after, and the rows are looked at then."""
-    words = [quote(column.name), column.type]
-    if column.generated is not None:
-        words.append(f"GENERATED ALWAYS AS ({column.generated}\n) VIRTUAL")
-    elif column.default is not None:
-        words.append(f"DEFAULT {column.default}")
-    return " ".join(words)
+    """Give a column's type and default alone.
+
+    Its name may still be another column's, and its rules speak of columns by their new names: the whole text
+    comes right after, and the rows are looked at then. A VIRTUAL column has no place in a row, nor has one
+    without default that no row has a value of.
+    """
+    has_default = column.default is not None and column.generated is None
+    return f"{column.type} DEFAULT {column.default}" if has_default else column.type
 
 
 def _scan(connection: sqlite3.Connection, change: Change) -> Iterator[Breach]:
@@ -403,6 +419,8 @@ def _check_references(work: _Work) -> None:
 def _has_other_ends(plan: Plan, change: Change, key: ForeignKey) -> bool:
     ends = [(change.pair, name) for name in key.columns]
     parent = plan.pairing.pair_of(key.parent)
+    if parent is None and plan.found.table(key.parent) is not None:
+        return True
     if parent is not None:
         names = key.parent_columns or tuple(c.name for c in parent.wanted.columns if c.key_position)
         ends += [(parent, name) for name in names]

@@ -114,7 +114,8 @@ def in_old_rows(pair: Pair, old: str) -> _Source:
 
 def nulls(connection: sqlite3.Connection, source: _Source, table: Table, column: Column) -> Iterator[Breach]:
     """Find rows without a value where there must be one."""
-    count, rows = source.find(connection, f"{quote(column.name)} IS NULL")
+    # not IS NULL, which SQLite answers from the declaration where that says NOT NULL already
+    count, rows = source.find(connection, f"typeof({quote(column.name)}) = 'null'")
     if count:
         yield Breach(
             "not-null", table.name, column.name, count, f"{column.name} is NULL and has no default", rows
@@ -226,15 +227,23 @@ def of_pair(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Br
     """Find all breaches that the rows of `old` would be in the new table; rules of indexes too."""
     source, table = in_old_rows(pair, old), pair.wanted
     for column in table.columns:
-        if column.is_not_null and column.generated is None and not is_filled(pair, column):
-            if pair.source(column) is None and (default_expression(column) or column is table.rowid_column):
-                continue
+        if _must_have_values(pair, column):
             yield from nulls(connection, source, table, column)
     if table.is_strict:
         yield from wrong_types(connection, source, table)
     yield from broken_checks(connection, source, table, table.checks)
     for name, terms, where in unique_keys(table):
         yield from duplicates(connection, source, table, name, terms, where)
+
+
+def _must_have_values(pair: Pair, column: Column) -> bool:
+    """Whether rows need a value here that neither the old table nor a default is sure to give."""
+    number = pair.wanted.rowid_column
+    if column.generated is not None or not (column.is_not_null or column is number):
+        return False
+    if pair.source(column) is None:
+        return column is not number and default_expression(column) is None
+    return not is_filled(pair, column)
 
 
 def of_index(connection: sqlite3.Connection, table: Table, index: Index) -> Iterator[Breach]:

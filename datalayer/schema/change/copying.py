@@ -199,10 +199,16 @@ def _key_place(column: Column) -> int:
 def _conditions(pair: Pair) -> list[tuple[str, str]]:
     """Give (wanted column, condition that its value is the same in `o` and `n`) for every kept column."""
     return [
-        (column.name, _same_value(pair, column))
-        for column in pair.wanted.columns
-        if pair.source(column) is not None and not column.is_hidden
+        (column.name, _same_value(pair, column)) for column in pair.wanted.columns if _is_kept(pair, column)
     ]
+
+
+def _is_kept(pair: Pair, column: Column) -> bool:
+    """Whether a column's values come from the old table; what both compute is no value of its own."""
+    source = pair.source(column)
+    if source is None or column.is_hidden:
+        return False
+    return source.generated is None or column.generated is None
 
 
 def _same_value(pair: Pair, column: Column) -> str:

@@ -82,8 +82,8 @@ def _restore_statistics(connection: sqlite3.Connection, plan: Plan, numbering: N
             index = row[index_place]
             if index is None or _is_unchanged(fold(str(index)), change.pair.found, change.pair.wanted, made):
                 kept.append((*row[:place], change.pair.wanted.name, *row[place + 1 :]))
-        goals = [change.pair.wanted.name for change in moved.values()]
-        _replace(connection, table, columns, goals, kept)
+        names_of = ((change.pair.found.name, change.pair.wanted.name) for change in moved.values())
+        _replace(connection, table, columns, {name for both in names_of for name in both}, kept)
 
 
 def _replace(

@@ -230,10 +230,11 @@ def is_constant(default: str | None) -> bool:
     """Whether a DEFAULT is a literal, the same for every row."""
     if default is None:
         return True
-    tokens = [token for token in significant(tokenize(default)) if token.text not in ("+", "-")]
-    if len(tokens) != 1:
-        return False
-    return not tokens[0].upper.startswith("CURRENT_") and tokens[0].kind != "illegal"
+    tokens = significant(tokenize(default))
+    if len(tokens) == 2 and tokens[0].text in ("+", "-"):
+        # of -1.5e3 older rows would read the integer -1500, new ones the real number
+        return tokens[1].text.isdecimal()
+    return len(tokens) == 1 and not tokens[0].upper.startswith("CURRENT_")
 
 
 def _new_checks(pair: Pair, names: frozenset[str]) -> Iterator[Check]:
