@@ -15,6 +15,8 @@ __all__ = ["COMMANDS", "COMMON_OPTIONS", "EXIT_CODES", "main"]
 # name: (module in datalayer.cli, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("migrate", "bring the database to the current schema, or to that of a file or folder"),
+    "migrations list": ("migrations", "show each migration: applied, pending, changed or missing"),
+    "migrations new": ("migrations", "make the next migration file of a folder"),
     "migrations validate": (
         "migrations_validate",
         "look for mistakes in a folder of migrations",

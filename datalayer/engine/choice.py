@@ -1,7 +1,8 @@
 """Which database is meant where several places may name one, and which of them did.
 
 In this order: what the caller gives, the environment's DATALAYER_DATABASE, its DATABASE_URL, the nearest
-pyproject.toml upwards that has [tool.datalayer] database, the platform's data folder. Opens nothing.
+pyproject.toml upwards that has [tool.datalayer] database, the platform's data folder. Opens nothing. An
+app's folder of migrations is found in the same files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import platformdirs
 
 from datalayer.errors import DataLayerError
 
-__all__ = ["Choice", "choose_database"]
+__all__ = ["Choice", "choose_database", "choose_migrations"]
 
 _VARIABLES = ("DATALAYER_DATABASE", "DATABASE_URL")
 _GIVEN = "given"
@@ -62,16 +63,29 @@ def choose_database(
     return Choice(str(default), _PLATFORM, is_platform_default=True)
 
 
-def _from_project(folder: Path) -> Choice | None:
+def choose_migrations(given: str | None = None, *, folder: Path | None = None) -> Choice | None:
+    """Choose an app's folder of migrations; None where nobody names one, so that the package's own is meant.
+
+    The search for pyproject.toml begins in `folder`, by default the working directory.
+
+    Raises:
+        DataLayerError: a pyproject.toml on the way cannot be read, or names no text.
+    """
+    if given is not None:
+        return Choice(given, _GIVEN)
+    return _from_project(Path.cwd() if folder is None else folder, "migrations", "folder of migrations")
+
+
+def _from_project(folder: Path, name: str = "database", meaning: str = "database") -> Choice | None:
     for path in _project_files(folder):
         table = _read(path)
-        if "database" in table:
-            value = table["database"]
+        if name in table:
+            value = table[name]
             if not isinstance(value, str) or not value:
                 raise DataLayerError(
-                    f"{path} names no database",
-                    why="[tool.datalayer] database is not a text",
-                    hint="write a path or URL",
+                    f"{path} names no {meaning}",
+                    why=f"[tool.datalayer] {name} is not a text",
+                    hint="write a path" if name == "migrations" else "write a path or URL",
                 )
             return Choice(_beside(path, value), f"[tool.datalayer] in {path}")
     return None
