@@ -46,8 +46,10 @@ class LiveTable:
     rowid: str | None
     rowid_column: str | None
 
-    def has(self, column: str) -> bool:
-        return lower(column) in map(lower, self.columns)
+    @property
+    def folded(self) -> frozenset[str]:
+        """The names of its columns, folded."""
+        return frozenset(map(lower, self.columns))
 
 
 def live_tables(connection: Any) -> dict[str, LiveTable]:

@@ -122,9 +122,10 @@ def _is_number_of_header(said: list[str]) -> bool:
 
 def _fill(copy: Copy, old: Any, source: LiveTable, table: LiveTable, names: Renames) -> None:
     pairs: list[tuple[str, str]] = []
+    there = source.folded
     for column in table.columns:
         before = names.old_column(lower(source.name), column)
-        if before is not None and source.has(before) and lower(column) not in table.generated:
+        if before is not None and before in there and lower(column) not in table.generated:
             pairs.append((column, before))
     mapped = {lower(column) for column, _ in pairs}
     key = table.rowid_column
@@ -184,7 +185,7 @@ def _fill_virtual(fresh: Any, old: Any, tables: Mapping[str, LiveTable]) -> None
             fresh.execute(f"INSERT INTO {quoted(table.name)} ({quoted(table.name)}) VALUES ('rebuild')")
         elif name in tables and tables[name].kind == "virtual":
             columns = ["rowid"] if "fts" in text else []
-            columns += [column for column in table.columns if tables[name].has(column)]
+            columns += [column for column in table.columns if lower(column) in tables[name].folded]
             asked = ", ".join(map(quoted, columns))
             marks = ", ".join("?" * len(columns))
             for row in rows(old, f"SELECT {asked} FROM {quoted(table.name)}"):

@@ -200,6 +200,7 @@ _ODD = (
     '"sqlitex_master"',
     '"datalayer_tmp_t"',
     '"datalayer_new_t"',
+    '"datalayer_aside_0"',
     '"a.b"',
     '"semi;colon"',
     '"comma,paren("',

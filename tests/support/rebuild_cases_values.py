@@ -78,6 +78,7 @@ def _large() -> Iterator[Case]:
         "2,000 columns of which one gets a CHECK",
         f"CREATE TABLE t ({columns});",
         f"CREATE TABLE t ({columns} CHECK (c1999 IS NULL OR c0 = 'first'));",
+        is_slow=True,
         fill=fill,
     )
     yield Case(
@@ -85,12 +86,14 @@ def _large() -> Iterator[Case]:
         f"CREATE TABLE t ({columns});",
         f"CREATE TABLE t ({columns.replace('c5,', 'renamed,').replace('c1998,', 'c1998 TEXT,')});",
         renames={"t.c5": "renamed"},
+        is_slow=True,
         fill=fill,
     )
     yield Case(
         "2,000 columns made STRICT",
         f"CREATE TABLE t ({columns});",
         f"CREATE TABLE t ({', '.join(f'{name} ANY' for name in names)}) STRICT;",
+        is_slow=True,
         fill=fill,
     )
     long = (

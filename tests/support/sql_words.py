@@ -22,9 +22,12 @@ _PIECE = re.compile(
 )
 
 
+_SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
 def lower(name: str) -> str:
     """Fold the letters that SQLite folds: those of ASCII."""
-    return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in name)
+    return name.translate(_SMALL)
 
 
 def words(sql: str) -> list[str]:

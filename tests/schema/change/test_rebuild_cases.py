@@ -11,7 +11,11 @@ from support.rebuild_cases import all_cases
 CASES = all_cases()
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+def _parameter(name: str, case: Case) -> object:
+    return pytest.param(case, id=name, marks=[pytest.mark.slow] if case.is_slow else [])
+
+
+@pytest.mark.parametrize("case", [_parameter(name, case) for name, case in CASES.items()])
 def test_a_schema_is_reached_or_refused_with_nothing_lost(case: Case, tmp_path: Path) -> None:
     assert judge(case, tmp_path) == []
 
