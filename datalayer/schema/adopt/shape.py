@@ -28,8 +28,9 @@ class ShapeMatch:
 
     `names` are the files of the beginning whose replay gives this shape; where none does, of the nearest one,
     `exact` is False and `differences` say what lies between. `extra` are tables and views that no file ever
-    made: told, not counted. `undecided` are the last of `names` that change no schema, so that the shape
-    cannot tell whether they ran. `not_replayed` are Python files, `refused` is why the replay ended early.
+    made: told, not counted, unless `refused` says why the replay ended before the last file. `undecided` are
+    the last of `names` that change no schema, so that the shape cannot tell whether they ran. `not_replayed`
+    are Python files.
     """
 
     names: tuple[str, ...]
@@ -135,7 +136,8 @@ def _told(states: States, place: int, differences: tuple[Difference, ...]) -> Sh
     decided = place == states.place_of_user_version(start, place)
     return ShapeMatch(
         names,
-        not differences,
+        # what no file made may come from one that was not reached
+        not differences and not (states.refused and states.extra),
         differences,
         states.extra,
         () if differences or decided else names[start:],
