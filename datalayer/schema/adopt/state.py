@@ -81,7 +81,7 @@ class States(ABC):
     def nearest(self) -> int:
         """Give the state with the fewest differences, the latest of several."""
         places = sorted(range(len(self.names) + 1), key=lambda place: (self.distance(place), -place))
-        return min(places[:_CANDIDATES], key=lambda place: (len(self.differences(place)), -place))
+        return min(places[:_CANDIDATES], key=lambda place: (_weight(self.differences(place)), -place))
 
     def place_of_user_version(self, start: int, end: int) -> int | None:
         """Give the place from start to end whose file's number, or count, is the live user_version."""
@@ -91,3 +91,8 @@ class States(ABC):
             if self.user_version in ({place, self.files[place - 1].number} if place else set[int]()):
                 return place
         return None
+
+
+def _weight(found: Sequence[Difference]) -> int:
+    """Count what differs: a table's difference names several columns and rules, parted by , and ;."""
+    return sum(1 + each.detail.count(",") + each.detail.count(";") for each in found)
