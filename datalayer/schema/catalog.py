@@ -140,11 +140,13 @@ class CatalogView:
 
 @dataclass(frozen=True, slots=True)
 class CatalogFunction:
-    """A function or procedure; `name` has its argument types, `definition` is a CREATE OR REPLACE FUNCTION.
+    """A function or procedure; `signature` is its name with argument types as SQL writes it.
 
-    `shape` is what it means: language, result, source, settings; equal in two schemas that call it alike.
+    `definition` is a CREATE OR REPLACE FUNCTION. `shape` is what it means: language, result, source,
+    settings; equal in two schemas that call it alike.
     """
 
+    signature: str
     name: str
     definition: str
     shape: tuple[str, ...]
@@ -227,8 +229,8 @@ LEFT JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = d.refobjsubid AND 
 WHERE w.ev_class = c.oid)
 FROM pg_class c WHERE c.oid = ANY(%s) AND c.relkind IN ('v', 'm')"""
 _FUNCTIONS = f"""
-SELECT format('%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), pg_get_functiondef(p.oid),
-l.lanname, pg_get_function_result(p.oid), p.prosrc,
+SELECT format('%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), p.proname,
+pg_get_functiondef(p.oid), l.lanname, pg_get_function_result(p.oid), p.prosrc,
 coalesce(replace(replace(array_to_string(p.proconfig, ','), quote_ident(n.nspname), '*'), '"', ''), '')
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE n.nspname = %s AND p.prokind IN ('f', 'p')
@@ -284,7 +286,7 @@ def read(source: Source) -> Catalog:
             if oid in views
         },
         {
-            row[0]: CatalogFunction(row[0], row[1], tuple(row[2:]))
+            row[0]: CatalogFunction(row[0], row[1], row[2], tuple(row[3:]))
             for row in source.fetch_all(_FUNCTIONS, (schema,))
         },
         tuple(row[0] for row in source.fetch_all(_OTHERS, (schema, schema, schema))),

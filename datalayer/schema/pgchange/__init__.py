@@ -1,1 +1,1 @@
-"""From a live PostgreSQL schema to the wanted one: what differs, which steps lead there, what each one locks."""
+"""From a live PostgreSQL schema to the wanted one: what differs, which steps lead there, what they lock."""

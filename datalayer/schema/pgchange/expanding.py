@@ -1,0 +1,147 @@
+"""Columns whose values must be written anew: a second column beside the old one, then the two change places.
+
+A trigger keeps the new column right while batches fill it; a validated CHECK proves that every row agrees;
+one short transaction swaps names, keys, references, triggers and views.
+"""
+
+from __future__ import annotations
+
+from datalayer.schema.catalog import CatalogColumn, CatalogConstraint
+from datalayer.schema.pgchange.action import EXCLUSIVE, Stage
+from datalayer.schema.pgchange.change import Change
+from datalayer.schema.pgchange.conversion import column_type
+from datalayer.schema.pgchange.draft import Draft, Key, add_rule, strongest
+from datalayer.schema.pgchange.filling import converted, prove_not_null
+from datalayer.schema.pgchange.indexing import key_drops, put_in_place, to_build
+from datalayer.schema.pgchange.names import rename_in, temporary
+from datalayer.schema.pgchange.statements import default_text, numbered, sequence_name
+from datalayer.schema.tokens import quote
+
+__all__ = ["plan_expansion"]
+
+
+def plan_expansion(draft: Draft) -> None:
+    """Plan the replacement of all columns that cannot change where they stand; one swap for all tables."""
+    tables = list(dict.fromkeys(table for table, _ in draft.expanded))
+    body: list[str] = []
+    keys: list[Key] = []
+    for table in tables:
+        for change in draft.of(table, "type"):
+            if (table, change.name) in draft.expanded:
+                _expand(draft, change)
+                _prove(draft, change)
+        _checks(draft, table)
+        statements, gone = _swap(draft, table)
+        body += statements
+        keys += gone
+    if tables:
+        whole, locks = draft.around(set(draft.expanded), body, keys)
+        locks = strongest(locks, dict.fromkeys(tables, EXCLUSIVE))
+        names = ", ".join(f"{table}.{column}" for table, column in draft.expanded)
+        risk = "statements that another session prepared with SELECT * are to be prepared again"
+        draft.add(Stage.SWAP, ("column", names, tables[0]), whole, locks=locks, group="swap", risk=risk)
+
+
+def _expand(draft: Draft, change: Change) -> None:
+    """Plan the second column, and the trigger that writes it with every new row."""
+    table, after = change.table, change.after
+    name = draft.expanded[table, change.name]
+    function = trigger = temporary("trigger", table, change.name, after.type, after.collation or "")
+    signature = f"{quote(function)}()"
+    draft.used |= {(table, name), (table, trigger), ("", signature)}
+    statements: list[str] = []
+    if (table, name) not in draft.left.columns:
+        statements.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {column_type(after)}")
+    if (table, trigger) not in draft.left.triggers:
+        value = converted(draft, table, change.before, after, f"NEW.{quote(change.name)}")
+        statements.append(
+            f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql AS"
+            f" $body$ BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END $body$"
+        )
+        statements.append(
+            f"CREATE TRIGGER {quote(trigger)} BEFORE INSERT OR UPDATE ON {quote(table)}"
+            f" FOR EACH ROW EXECUTE FUNCTION {signature}"
+        )
+    if statements:
+        draft.add(Stage.EXPAND, ("column", change.name, table), statements, group=f"expand {table}")
+
+
+def _prove(draft: Draft, change: Change) -> None:
+    """Plan the proof that the new column says what the old one does, and its NOT NULL."""
+    table, name = change.table, draft.expanded[change.table, change.name]
+    old, new = quote(change.name), quote(name)
+    value = draft.projection.conversion(change.before, change.after).value(old)
+    rule_name = temporary("proof", table, change.name, change.after.type)
+    rule = CatalogConstraint(rule_name, "c", f"CHECK ({old} IS NULL OR ({new} = {value}) IS TRUE)", True)
+    _temporary_rule(draft, table, rule, rule_name)
+    if change.after.is_not_null:
+        prove_not_null(draft, table, name)
+
+
+def _temporary_rule(draft: Draft, table: str, rule: CatalogConstraint, name: str) -> None:
+    left = draft.left.constraints.get((table, name))
+    draft.used.add((table, name))
+    if left is None:
+        statement = add_rule(table, name, rule.text, valid=False)
+        draft.add(Stage.CHECKS, ("constraint", rule.name, table), [statement], group=f"checks {table}")
+    if left is None or not left.is_valid:
+        draft.validate(rule, table, Stage.CHECKS, name)
+
+
+def _checks(draft: Draft, table: str) -> None:
+    for rule, name, text in _moving_checks(draft, table):
+        _temporary_rule(draft, table, CatalogConstraint(rule.name, "c", text, True), name)
+
+
+def _moving_checks(draft: Draft, table: str) -> list[tuple[CatalogConstraint, str, str]]:
+    """Give the wanted CHECKs that read a replaced column, with their names and texts meanwhile."""
+    stand_in = draft.stand_in(table)
+    return [
+        (rule, temporary("check", table, rule.name, text), text)
+        for rule in draft.wanted_table(table).constraints.values()
+        if rule.kind == "c" and set(stand_in) & set(rule.columns)
+        for text in (rename_in(rule.text, stand_in),)
+    ]
+
+
+def _swap(draft: Draft, table: str) -> tuple[list[str], list[Key]]:
+    """Give the statements by which the replacements of one table take the places of the old columns."""
+    stand_in = draft.stand_in(table)
+    statements, keys = key_drops(draft, table)
+    found = draft.found_table(table)
+    moved = to_build(draft, table)
+    keys += [
+        (table, frozenset(rule.columns))
+        for rule in found.constraints.values()
+        if rule.kind in "pu" and set(rule.columns) & set(stand_in)
+    ]
+    for change in draft.of(table, "type"):
+        if change.name not in stand_in:
+            continue
+        statements += _replace(table, change, stand_in[change.name])
+    for rule, name, _ in _moving_checks(draft, table):
+        if rule.name in found.constraints and not set(found.constraints[rule.name].columns) & set(stand_in):
+            statements.append(f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(rule.name)}")
+        statements.append(f"ALTER TABLE {quote(table)} RENAME CONSTRAINT {quote(name)} TO {quote(rule.name)}")
+    for index in moved:
+        statements += put_in_place(draft, index, stand_in)
+    return statements, keys
+
+
+def _replace(table: str, change: Change, name: str) -> list[str]:
+    before: CatalogColumn = change.before
+    after: CatalogColumn = change.after
+    alter = f"ALTER TABLE {quote(table)}"
+    trigger = quote(temporary("trigger", table, change.name, after.type, after.collation or ""))
+    statements = [f"DROP TRIGGER {trigger} ON {quote(table)}", f"DROP FUNCTION {trigger}()"]
+    if after.identity:
+        statements += numbered(table, name, before, after, is_new=True)
+    statements += [
+        f"{alter} DROP COLUMN {quote(change.name)}",
+        f"{alter} RENAME COLUMN {quote(name)} TO {quote(change.name)}",
+    ]
+    if after.identity:
+        statements.append(sequence_name(table, change.name))
+    elif after.default is not None:
+        statements.append(default_text(table, change.name, after.default))
+    return statements

@@ -1,0 +1,132 @@
+"""Values for rows that stand already, and the NOT NULLs that hold afterwards."""
+
+from __future__ import annotations
+
+from datalayer.schema.catalog import CatalogColumn
+from datalayer.schema.pgchange.action import EXCLUSIVE, ROW, WEAK, Action, Fill, Stage
+from datalayer.schema.pgchange.draft import Draft
+from datalayer.schema.pgchange.names import temporary
+from datalayer.schema.pgchange.statements import alter_column
+from datalayer.schema.tokens import quote
+
+__all__ = ["converted", "plan_filling", "prove_not_null"]
+
+_HAS_NOT_NULL_RULES = 180_000
+_NAME_BYTES = 63
+
+
+def converted(draft: Draft, table: str, before: CatalogColumn, after: CatalogColumn, sql: str) -> str:
+    """Write a value of the old type as one of the new, with the default where there must be one."""
+    value = draft.projection.conversion(before, after).value(sql)
+    return f"coalesce({value}, {after.default})" if _takes_default(before, after) else value
+
+
+def _takes_default(before: CatalogColumn, after: CatalogColumn) -> bool:
+    return after.is_not_null and not before.is_not_null and after.default is not None
+
+
+def plan_filling(draft: Draft, table: str) -> None:
+    """Plan the one pass over a table that writes all new values, and the NOT NULLs that then hold."""
+    sets: list[tuple[str, str]] = []
+    conditions: list[str] = []
+    proved: list[str] = []
+    in_place_computed = {c.name for c in draft.of(table, "generated") if c.after.is_generated}
+    for change in draft.of(table, "column", "add"):
+        if (table, change.name) in draft.wanted.volatile and not change.after.identity:
+            name = quote(change.name)
+            sets.append((change.name, f"coalesce({name}, {change.after.default})"))
+            conditions.append(f"{name} IS NULL")
+            proved += [change.name] if change.after.is_not_null else []
+    for change in draft.of(table, "not null"):
+        if (table, change.name) in draft.expanded or not change.after.is_not_null:
+            continue
+        if change.after.default is not None and not change.before.is_not_null:
+            name = quote(change.name)
+            sets.append((change.name, f"coalesce({name}, {change.after.default})"))
+            conditions.append(f"{name} IS NULL")
+        if change.name not in in_place_computed:
+            proved.append(change.name)
+    for change in draft.of(table, "type"):
+        stand_in = draft.expanded.get((table, change.name))
+        if stand_in is None:
+            continue
+        name = quote(change.name)
+        sets.append((stand_in, converted(draft, table, change.before, change.after, name)))
+        is_filled = _takes_default(change.before, change.after)
+        conditions.append(f"{quote(stand_in)} IS NULL" + ("" if is_filled else f" AND {name} IS NOT NULL"))
+    if sets:
+        _fill(draft, Fill(table, tuple(sets), tuple(conditions)))
+    for name in proved:
+        prove_not_null(draft, table, name)
+
+
+def _fill(draft: Draft, fill: Fill) -> None:
+    chosen = ", ".join(f"{quote(name)} = {value}" for name, value in fill.sets)
+    where = " OR ".join(f"({condition})" for condition in fill.conditions)
+    sql = f"UPDATE {quote(fill.table)} SET {chosen} WHERE {where}"
+    risk = "in batches of some thousand rows; triggers do not fire"
+    if not draft.can_silence_triggers:
+        risk = "in batches of some thousand rows; triggers on UPDATE fire: this user may not keep them quiet"
+    draft.actions.append(
+        Action(
+            Stage.FILL,
+            "rows",
+            fill.table,
+            fill.table,
+            (sql,),
+            "weak",
+            {fill.table: ROW},
+            "",
+            False,
+            fill,
+            risk,
+        )
+    )
+
+
+def prove_not_null(draft: Draft, table: str, column: str) -> None:
+    """Plan a NOT NULL without a scan that anybody waits for: as a rule not yet valid, validated afterwards.
+
+    PostgreSQL 18 has that for NOT NULL itself; before, SET NOT NULL trusts a validated CHECK.
+    """
+    name, alter = ("column", column, table), f"ALTER TABLE {quote(table)}"
+    have = draft.projection.found.tables[table].constraints.values()
+    known = {rule.columns[0]: rule for rule in have if rule.kind == "n" and rule.columns}
+    known |= {
+        rule.columns[0]: rule for (owner, _), rule in draft.left.constraints.items()
+        if owner == table and rule.kind == "n" and rule.columns
+    }  # fmt: skip
+    if draft.server_version >= _HAS_NOT_NULL_RULES:
+        rule = known.get(column)
+        rule_name = rule.name if rule else _rule_name(draft, table, column)
+        if rule is None:
+            sql = f"{alter} ADD CONSTRAINT {quote(rule_name)} NOT NULL {quote(column)} NOT VALID"
+            draft.add(Stage.NOT_NULL, name, [sql], group=f"not null {table}")
+        else:
+            draft.used.add((table, rule.name))
+        if rule is None or not rule.is_valid:
+            sql = f"{alter} VALIDATE CONSTRAINT {quote(rule_name)}"
+            draft.add(Stage.NOT_NULL, name, [sql], cost="weak", locks={table: WEAK})
+        return
+    rule_name = temporary("not null", table, column)
+    left = draft.left.constraints.get((table, rule_name))
+    draft.used.add((table, rule_name))
+    if left is None:
+        sql = f"{alter} ADD CONSTRAINT {quote(rule_name)} CHECK ({quote(column)} IS NOT NULL) NOT VALID"
+        draft.add(Stage.NOT_NULL, name, [sql], group=f"not null {table}")
+    if left is None or not left.is_valid:
+        sql = f"{alter} VALIDATE CONSTRAINT {quote(rule_name)}"
+        draft.add(Stage.NOT_NULL, name, [sql], cost="weak", locks={table: WEAK})
+    statements = [
+        alter_column(table, column, "SET NOT NULL"),
+        f"{alter} DROP CONSTRAINT {quote(rule_name)}",
+    ]
+    draft.add(Stage.NOT_NULL, name, statements, locks={table: EXCLUSIVE}, group=f"proved {table} {column}")
+
+
+def _rule_name(draft: Draft, table: str, column: str) -> str:
+    """Name the rule as PostgreSQL would, unless that is taken or too long."""
+    name = f"{table}_{column}_not_null"
+    taken = draft.found_table(table).constraints.get(name)
+    is_free = taken is None and len(name.encode()) <= _NAME_BYTES
+    return name if is_free else f"not_null_{temporary('not null', table, column)[11:]}"

@@ -1,0 +1,298 @@
+"""What stands in the way of a change: rows that a new rule refuses, values that would be lost, named by keys.
+
+Looks at live rows in the form that they will have. Reads only, and each question by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from datalayer.errors import DataLayerError
+from datalayer.schema.catalog import CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.pgchange.change import Change, retyped_columns
+from datalayer.schema.pgchange.names import mentions
+from datalayer.schema.pgchange.projection import Projection
+from datalayer.schema.pgchange.session import Session
+from datalayer.schema.tokens import quote
+
+__all__ = ["Finding", "obstacles"]
+
+_MOST_ROWS = 10
+_HAS_INPUT_CHECK = 160_000
+
+Finding = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Where to look, and at which changes."""
+
+    session: Session
+    projection: Projection
+    changes: Sequence[Change]
+    consent: Consent
+
+    def find(
+        self, id_: str, place: tuple[str, str], message: str, sql: str, keys: Sequence[str]
+    ) -> Iterator[Finding]:
+        """Run a query of keys with the number of all rows at its end, and tell what it found."""
+        table, name = place
+        try:
+            rows = self.session.fetch_all(f"{sql} LIMIT {_MOST_ROWS}")
+        except DataLayerError as exc:
+            reason = str(exc.__cause__ or exc).partition("\n")[0]
+            yield _finding(id_, table, name, 1, f"{message}: the rows cannot be read so: {reason}", [])
+            return
+        if rows:
+            told = [dict(zip(keys, row)) for row in rows]
+            yield _finding(id_, table, name, int(rows[0][-1]), message, told)
+
+
+def _finding(
+    id_: str, table: str, name: str, count: int, message: str, rows: list[dict[str, object]]
+) -> Finding:
+    return {
+        "id": id_,
+        "severity": "error",
+        "table": table,
+        "object": name,
+        "count": count,
+        "message": message,
+        "rows": rows,
+    }
+
+
+def obstacles(
+    session: Session, projection: Projection, changes: Sequence[Change], consent: Consent
+) -> list[Finding]:
+    """Find everything that the changes would break or lose and that `consent` does not allow.
+
+    Rules are tried only where every value can be converted. One or two scans for each changed rule of a
+    table with rows.
+    """
+    look = _Look(session, projection, changes, consent)
+    found = [*_unchangeable(look), *_lost_tables(look), *_lost_columns(look), *_lost_values(look)]
+    if not any(finding["id"] in ("unchangeable", "changed-value") for finding in found):
+        found += [*_nulls(look), *_broken_rules(look)]
+    return found
+
+
+def _unchangeable(look: _Look) -> Iterator[Finding]:
+    """Partitions, heirs and foreign tables are somebody's design: nothing here knows how to change them."""
+    told: set[str] = set()
+    for change in look.changes:
+        table = look.projection.found.tables.get(change.table)
+        if table is not None and not table.is_plain and table.name not in told:
+            told.add(table.name)
+            message = f"{table.name} is partitioned, inherits or is foreign: change it by hand"
+            yield _finding("unchangeable", table.name, table.name, 1, message, [])
+        if change.kind == "table" and change.verb == "add" and change.name in look.projection.found.views:
+            message = f"a view named {change.name} stands where a table is wanted"
+            yield _finding("unchangeable", change.name, change.name, 1, message, [])
+
+
+# -- what would be lost ---------------------------------------------------------------------------
+
+
+def _lost_tables(look: _Look) -> Iterator[Finding]:
+    for change in look.changes:
+        if (change.verb, change.kind) != ("drop", "table") or look.consent.may_drop_table(change.name):
+            continue
+        rows = int(look.session.fetch_all(f"SELECT count(*) FROM {quote(change.name)}")[0][0])
+        if rows:
+            message = f"the table has {rows} rows and is not in the wanted schema"
+            yield _finding("data-loss", change.name, change.name, rows, message, [])
+
+
+def _lost_columns(look: _Look) -> Iterator[Finding]:
+    projection = look.projection
+    for change in look.changes:
+        column = change.before
+        if (change.verb, change.kind) != ("drop", "column") or column.is_generated:
+            continue
+        table, name = projection.renames.table_before(change.table), change.name
+        if look.consent.may_drop_column(table, name):
+            continue
+        live = f"o.{quote(name)}"
+        source = projection.source(change.table, f"{live} IS NOT NULL")
+        keys = projection.keys(change.table)
+        chosen = ", ".join([*(expression for _, expression in keys), live])
+        sql = f"SELECT {chosen}, count(*) OVER () FROM {source}"
+        message = f"column {name} has values and is not in the wanted schema"
+        for finding in look.find("data-loss", (table, name), message, sql, [*(key for key, _ in keys), name]):
+            finding["message"] = (
+                f"column {name} has {finding['count']} values and is not in the wanted schema"
+            )
+            yield finding
+
+
+def _lost_values(look: _Look) -> Iterator[Finding]:
+    for change in look.changes:
+        if change.kind == "type" and change.verb == "alter":
+            yield from _changed_values(look, change)
+        elif change.kind == "generated" and change.after.is_generated and not change.before.is_generated:
+            yield from _recomputed(look, change)
+
+
+def _changed_values(look: _Look, change: Change) -> Iterator[Finding]:
+    projection = look.projection
+    conversion = projection.conversion(change.before, change.after)
+    name = projection.renames.column_before(change.table, change.name)
+    live = f"o.{quote(name)}"
+    knows = look.session.server_version >= _HAS_INPUT_CHECK
+    unreadable, loses = conversion.unreadable(live) if knows else None, conversion.loses(live)
+    if conversion.is_in_place:
+        return
+    keys = projection.keys(change.table)
+    names = [*(key for key, _ in keys), name]
+    chosen = ", ".join([*(expression for _, expression in keys), live])
+    table = projection.renames.table_before(change.table)
+    if unreadable is not None:
+        source = projection.source(change.table, f"{unreadable} AND {live} IS NOT NULL")
+        sql = f"SELECT {chosen}, count(*) OVER () FROM {source}"
+        message = f"{name} cannot become {change.after.type}"
+        wrong = list(look.find("changed-value", (table, name), message, sql, names))
+        if wrong:
+            yield from wrong
+            return
+    if loses is None:
+        # every value is tried nevertheless: what cannot be converted must be known before anything is changed
+        loses = f"{conversion.value(live)} IS NULL"
+    elif look.consent.allow_data_loss:
+        return
+    condition = f"CASE WHEN {live} IS NULL THEN false ELSE {loses} END"
+    sql = f"SELECT {chosen}, count(*) OVER () FROM {projection.source(change.table, condition)}"
+    message = f"{name} would not be the same as {change.after.type}"
+    yield from look.find("changed-value", (table, name), message, sql, names)
+
+
+def _recomputed(look: _Look, change: Change) -> Iterator[Finding]:
+    projection, name = look.projection, change.name
+    table = projection.renames.table_before(change.table)
+    if look.consent.may_drop_column(table, name):
+        return
+    live = f"o.{projection.live(change.table, name)}"
+    keys = [*(key for key, _ in projection.keys(change.table)), name]
+    marks = ", ".join(f'n."~key {place}"' for place in range(len(keys) - 1))
+    inner = projection.rows(change.table)
+    same = " AND ".join(
+        f'n."~key {place}" = {expression}'
+        for place, (_, expression) in enumerate(projection.keys(change.table))
+    )
+    sql = (
+        f"SELECT {marks}, {live}, count(*) OVER () FROM {inner} AS n JOIN {projection.source(change.table)}"
+        f" ON {same} WHERE {live} IS NOT NULL AND {live}::text IS DISTINCT FROM n.{quote(name)}::text"
+    )
+    message = f"{name} has values that differ from what it is to be computed as"
+    yield from look.find("changed-value", (table, name), message, sql, keys)
+
+
+# -- rules that rows would break ------------------------------------------------------------------
+
+
+def _nulls(look: _Look) -> Iterator[Finding]:
+    found = look.projection.found.tables
+    for change in look.changes:
+        is_added = (change.verb, change.kind) == ("add", "column") and change.table in found
+        if not is_added and change.kind not in ("not null", "type", "generated"):
+            continue
+        column: CatalogColumn = change.after
+        if not column.is_not_null or column.identity:
+            continue
+        yield from _violating(
+            look, "not-null", change.table, change.name, f"t.{quote(change.name)} IS NULL", [change.name],
+            f"{change.name} is NULL and has no default",
+        )  # fmt: skip
+
+
+def _violating(
+    look: _Look, id_: str, table: str, name: str, condition: str, shown: Sequence[str], message: str
+) -> Iterator[Finding]:
+    keys = look.projection.keys(table)
+    marks = [f't."~key {place}"' for place in range(len(keys))]
+    names = [key for key, _ in keys]
+    for column in shown:
+        if column not in names:
+            names.append(column)
+            marks.append(f"t.{quote(column)}")
+    rows = look.projection.rows(table)
+    sql = f"SELECT {', '.join(marks)}, count(*) OVER () FROM {rows} AS t WHERE {condition}"
+    yield from look.find(id_, (table, name), message, sql, names)
+
+
+def _broken_rules(look: _Look) -> Iterator[Finding]:
+    projection = look.projection
+    for name, after in projection.wanted.tables.items():
+        before = projection.found.tables.get(name)
+        if before is None:
+            continue
+        mine = [change for change in look.changes if change.table == name]
+        moved = set(retyped_columns(before, after)) | {
+            change.name for change in mine if change.kind in ("generated", "not null")
+        }
+        new = {
+            change.after.name
+            for change in mine
+            if change.kind in ("constraint", "validity") and change.verb in ("add", "alter")
+        }
+        for rule in after.constraints.values():
+            if rule.name in new or moved & set(rule.columns):
+                yield from _rule(look, after, rule)
+        indexes = {
+            change.after.name for change in mine if change.kind == "index" and change.verb in ("add", "alter")
+        }
+        for index in after.indexes.values():
+            is_moved = any(mentions(index.tail, column) for column in moved)
+            if index.is_unique and index.constraint is None and (index.name in indexes or is_moved):
+                yield from _duplicates(look, after, index, index.name)
+
+
+def _rule(look: _Look, table: CatalogTable, rule: CatalogConstraint) -> Iterator[Finding]:
+    if rule.kind == "c":
+        yield from _violating(
+            look, "check", table.name, rule.name, f"NOT ({rule.expression})", rule.columns,
+            f"CHECK {rule.expression} is false",
+        )  # fmt: skip
+    elif rule.kind in "pu":
+        index = next((each for each in table.indexes.values() if each.constraint == rule.name), None)
+        if index is not None:
+            yield from _duplicates(look, table, index, rule.name)
+    elif rule.kind == "f":
+        yield from _orphans(look, table, rule)
+
+
+def _duplicates(look: _Look, table: CatalogTable, index: CatalogIndex, name: str) -> Iterator[Finding]:
+    if any(table.columns[term].identity for term in index.terms if term in table.columns):
+        before = look.projection.found.tables[table.name]
+        if any(term in table.columns and term not in before.columns for term in index.terms):
+            return  # numbered as it is added
+    terms = ", ".join(index.terms)
+    filled = " AND ".join(f"({term}) IS NOT NULL" for term in index.terms)
+    where = f"{filled} AND ({index.predicate})" if index.predicate else filled
+    keys = look.projection.keys(table.name)
+    names = [key for key, _ in keys] + list(index.terms)
+    marks = ", ".join([*(f'u."~key {place}"' for place in range(len(keys))), 'u."~terms"'])
+    rows = look.projection.rows(table.name)
+    inner = (
+        f'SELECT t.*, concat_ws(\', \', {terms}) AS "~terms", count(*) OVER (PARTITION BY {terms}) AS "~same"'
+        f" FROM {rows} AS t WHERE {where}"
+    )
+    sql = f'SELECT {marks}, count(*) OVER () FROM ({inner}) AS u WHERE u."~same" > 1'
+    names = [*(key for key, _ in keys), ", ".join(index.terms)]
+    yield from look.find("unique", (table.name, name), f"{terms} is not unique", sql, names)
+
+
+def _orphans(look: _Look, table: CatalogTable, rule: CatalogConstraint) -> Iterator[Finding]:
+    assert rule.parent is not None
+    parents = look.projection.rows(rule.parent)
+    filled = " AND ".join(f"t.{quote(name)} IS NOT NULL" for name in rule.columns)
+    condition = filled
+    if parents is not None:
+        same = " AND ".join(
+            f"p.{quote(theirs)} = t.{quote(mine)}" for mine, theirs in zip(rule.columns, rule.parent_columns)
+        )
+        condition += f" AND NOT EXISTS (SELECT 1 FROM {parents} AS p WHERE {same})"
+    message = f"{', '.join(rule.columns)} refers to no row of {rule.parent}"
+    yield from _violating(look, "foreign-key", table.name, rule.name, condition, rule.columns, message)

@@ -1,0 +1,123 @@
+"""One connection of its own for a migration of PostgreSQL: its settings, its lock, and waiting for others.
+
+A migration works on the connection that holds its advisory lock, so it ends where the lock ends. Knows no
+schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from time import monotonic, sleep
+from typing import Any, Self
+
+from datalayer.engine.connection import Engine
+from datalayer.errors import DatabaseBusy
+
+__all__ = ["LOCK_WAIT_S", "Session"]
+
+# the longest that a statement waits for a lock, and so that others wait behind it
+LOCK_WAIT_S = 2.0
+_FIRST_WAIT_S = 0.1
+
+
+class Session:
+    """A connection beside the engine's own, open as long as its block; a catalog Source."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.schema_name = engine.schema_name
+        self.display_url = engine.display_url
+        self._engine = engine
+        self._connection: Any = None
+        self.server_version = 0
+
+    def __enter__(self) -> Self:
+        self._connection = self._engine.open_extra()
+        # a plan prepared before a change of its table does not fit afterwards
+        self._connection.prepare_threshold = None
+        self.execute("SET statement_timeout = 0")
+        self.execute("SET idle_in_transaction_session_timeout = 0")
+        self.server_version = int(self.fetch_all("SHOW server_version_num")[0][0])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close_extra(self._connection)
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Execute one statement; gives the number of rows it changed. Errors are datalayer's."""
+        try:
+            return int(self._connection.execute(sql, params or None).rowcount)
+        except self._engine.driver_errors as exc:
+            raise self._engine.translate(exc) from exc
+
+    def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute and give all rows."""
+        try:
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, params or None).fetchall()
+        except self._engine.driver_errors as exc:
+            raise self._engine.translate(exc) from exc
+        return rows
+
+    @contextmanager
+    def transaction(self, *, lock_wait_s: float = LOCK_WAIT_S) -> Generator[None]:
+        """Keep the block whole, or undo it; no statement in it waits longer for a lock than told."""
+        try:
+            with self._connection.transaction():
+                self._connection.execute(f"SET LOCAL lock_timeout = '{max(1, int(lock_wait_s * 1000))}ms'")
+                yield
+        except self._engine.driver_errors as exc:
+            raise self._engine.translate(exc) from exc
+
+    def run_patiently(self, work: Callable[[], None], deadline: float) -> None:
+        """Run the work in a transaction, again and again while others hold what it must lock.
+
+        Each try waits a little longer, 0.1 to 2 seconds: whoever comes after us waits behind us no longer
+        than that. Raises DatabaseBusy at the deadline.
+        """
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                with self.transaction(lock_wait_s=wait_s):
+                    work()
+                return
+            except DatabaseBusy:
+                if monotonic() >= deadline:
+                    raise
+            sleep(min(wait_s, 0.5))
+            wait_s = min(wait_s * 2, LOCK_WAIT_S)
+
+    @contextmanager
+    def waiting_at_most(self, seconds: float) -> Generator[None]:
+        """Bound the waits of statements that run outside of a transaction."""
+        self.execute(f"SET lock_timeout = '{max(1, int(seconds * 1000))}ms'")
+        try:
+            yield
+        finally:
+            self.execute("RESET lock_timeout")
+
+    # -- one migration at a time -------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self, deadline: float) -> Generator[None]:
+        """Hold the lock that every migration of this schema takes.
+
+        Tried again and again: a session that waits for it would be a transaction that CREATE INDEX
+        CONCURRENTLY waits for. Raises DatabaseBusy at the deadline.
+        """
+        name = f"datalayer.migrate {self.schema_name}".encode()
+        key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+        while self.fetch_all("SELECT pg_try_advisory_lock(%s)", (key,)) != [(True,)]:
+            if monotonic() >= deadline:
+                raise DatabaseBusy(
+                    f"{self.display_url} is being migrated by another process",
+                    hint="wait for it, then try again",
+                )
+            sleep(0.05)
+        try:
+            yield
+        finally:
+            if not self._connection.closed:
+                self.fetch_all("SELECT pg_advisory_unlock(%s)", (key,))

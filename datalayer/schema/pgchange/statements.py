@@ -1,0 +1,93 @@
+"""The text of single statements: columns, tables, sequences behind numbered columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from datalayer.schema.catalog import CatalogColumn, CatalogTable
+from datalayer.schema.pgchange.conversion import column_type
+from datalayer.schema.pgchange.names import temporary
+from datalayer.schema.tokens import quote, quote_text
+
+__all__ = ["alter_column", "column_text", "create_table", "default_text", "numbered"]
+
+_NAME_BYTES = 63
+
+
+def column_text(column: CatalogColumn, *, with_default: bool = True, with_not_null: bool = True) -> str:
+    """Write a column as CREATE TABLE and ADD COLUMN have it."""
+    parts = [quote(column.name), column_type(column)]
+    if column.is_generated:
+        parts.append(
+            f"GENERATED ALWAYS AS ({column.default}) {'VIRTUAL' if column.generated == 'v' else 'STORED'}"
+        )
+    elif column.identity:
+        parts.append(f"GENERATED {'ALWAYS' if column.identity == 'a' else 'BY DEFAULT'} AS IDENTITY")
+    elif column.default is not None and with_default:
+        parts.append(f"DEFAULT {column.default}")
+    if column.is_not_null and with_not_null:
+        parts.append("NOT NULL")
+    return " ".join(parts)
+
+
+def create_table(table: CatalogTable) -> str:
+    """Write CREATE TABLE with keys and CHECKs; references and indexes come later."""
+    lines = [column_text(column) for column in table.columns.values()]
+    lines += [
+        f"CONSTRAINT {quote(rule.name)} {rule.text}"
+        for rule in table.constraints.values()
+        if rule.kind in "puc"
+    ]
+    body = ",\n".join(f"    {line}" for line in lines)
+    return f"CREATE TABLE {quote(table.name)} (\n{body}\n)"
+
+
+def alter_column(table: str, column: str, what: str) -> str:
+    """Write ALTER TABLE ... ALTER COLUMN."""
+    return f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column)} {what}"
+
+
+def default_text(table: str, name: str, default: str | None) -> str:
+    """Write the statement that sets or drops a default."""
+    return alter_column(table, name, "DROP DEFAULT" if default is None else f"SET DEFAULT {default}")
+
+
+def numbered(
+    table: str, name: str, before: CatalogColumn, after: CatalogColumn, *, is_new: bool = False
+) -> Iterator[str]:
+    """Write what makes a column number itself or not; numbers go on behind those that were given.
+
+    `is_new` says that the column is a replacement of `before`, which has its own sequence until it goes.
+    """
+    word = "ALWAYS" if after.identity == "a" else "BY DEFAULT"
+    if before.identity and after.identity and not is_new:
+        yield alter_column(table, name, f"SET GENERATED {word}")
+        return
+    if not after.identity:
+        yield alter_column(table, name, "DROP IDENTITY IF EXISTS")
+        yield default_text(table, name, after.default)
+        return
+    sequence = temporary("sequence", table, after.name)
+    if before.default is not None and not is_new:
+        yield default_text(table, name, None)
+    yield alter_column(table, name, f"ADD GENERATED {word} AS IDENTITY (SEQUENCE NAME {quote(sequence)})")
+    top = f"(SELECT max({quote(name)})::bigint AS top FROM {quote(table)}) AS m"
+    if before.sequence is None:
+        yield f"SELECT setval({quote_text(quote(sequence))}, top) FROM {top} WHERE top > 0"
+    else:
+        yield (
+            f"SELECT setval({quote_text(quote(sequence))},"
+            " greatest(CASE WHEN s.is_called THEN s.last_value END, top, 1),"
+            " s.is_called OR coalesce(top, 0) > 0)"
+            f" FROM {quote(before.sequence)} AS s, {top}"
+        )
+        if not is_new:
+            yield f"DROP SEQUENCE {quote(before.sequence)}"
+    if not is_new:
+        yield sequence_name(table, after.name)
+
+
+def sequence_name(table: str, column: str) -> str:
+    """Write the statement that gives the sequence of numbered() its lasting name."""
+    lasting = f"{table}_{column}_seq".encode()[:_NAME_BYTES].decode(errors="ignore")
+    return f"ALTER SEQUENCE {quote(temporary('sequence', table, column))} RENAME TO {quote(lasting)}"

@@ -1,0 +1,90 @@
+"""The wanted schema as PostgreSQL itself prints it: made in a schema of its own, read, and undone.
+
+Nothing that exists is locked, and nothing is left. Texts of conditions, defaults and queries are then equal
+to those of a live schema wherever they mean the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+
+from datalayer.schema import catalog
+from datalayer.schema.catalog import Catalog
+from datalayer.schema.pgchange.session import Session
+from datalayer.schema.postgres import Derived
+from datalayer.schema.tokens import quote
+
+__all__ = ["Wanted", "read_wanted"]
+
+_FUNCTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A schema to reach: its catalog, the statements of its functions and views, its volatile defaults.
+
+    `volatile` holds (table, column): such a default is computed anew for each row.
+    """
+
+    catalog: Catalog
+    functions: Mapping[str, str]
+    views: tuple[tuple[str, str], ...]
+    volatile: frozenset[tuple[str, str]]
+
+
+class _Read(Exception):
+    """Leaves the transaction, which undoes it."""
+
+
+def read_wanted(session: Session, derived: Derived) -> Wanted:
+    """Make the derived schema under a name of its own, read it and roll back.
+
+    Raises DatabaseUnavailable where the user may not create a schema in this database.
+    """
+    live_name, scratch = session.schema_name, f"datalayer_scratch_{token_hex(6)}"
+    found: Catalog | None = None
+    volatile: frozenset[tuple[str, str]] = frozenset()
+    try:
+        with session.transaction():
+            session.execute(f"CREATE SCHEMA {quote(scratch)}")
+            session.execute(f"SET LOCAL search_path = {quote(scratch)}")
+            session.schema_name = scratch
+            for step in derived.steps:
+                session.execute(step.sql)
+            found = catalog.read(session)
+            volatile = _volatile(session, found)
+            raise _Read
+    except _Read:
+        pass
+    finally:
+        session.schema_name = live_name
+    assert found is not None
+    return Wanted(
+        found,
+        {
+            step.name: step.sql.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+            for step in derived.rest
+            if step.kind == "function"
+        },
+        tuple((step.name, step.sql) for step in derived.rest if step.kind == "view"),
+        volatile,
+    )
+
+
+def _volatile(session: Session, found: Catalog) -> frozenset[tuple[str, str]]:
+    """Find the defaults that call a volatile function of any signature."""
+    defaults = {
+        (table.name, column.name): set(_FUNCTION.findall(column.default))
+        for table in found.tables.values()
+        for column in table.columns.values()
+        if column.default is not None and not column.is_generated
+    }
+    names = sorted({name for called in defaults.values() for name in called})
+    rows = session.fetch_all(
+        "SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)", (names,)
+    )
+    unsteady = {str(row[0]) for row in rows}
+    return frozenset(place for place, called in defaults.items() if called & unsteady)
