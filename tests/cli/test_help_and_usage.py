@@ -64,7 +64,7 @@ def test_version_is_told_as_text_and_as_json(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "what", "near"),
     [
-        (["migrat"], "there is no command `migrat`", "did you mean `migrate`?"),
+        (["migrat"], "there is no command `migrat`", "did you mean `migrate` or"),
         (["jobs", "lst"], "there is no command `jobs lst`", "`jobs list`"),
         (["job"], "there is no command `job`", "`jobs`"),
         (["config", "--jsn"], "`config` has no option --jsn", "did you mean `--json`?"),

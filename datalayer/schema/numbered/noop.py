@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.errors import DatabaseUnavailable, DataLayerError, MigrationRefused
 from datalayer.schema import catalog
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.pending import Finding, finding
@@ -193,6 +193,9 @@ def _same_in_scratch(engine: Engine, found: _Conditional, name: str, table: str 
             raise _Undo
     except _Undo:
         return wanted == there
+    except DatabaseUnavailable:
+        # no right to make a schema: nothing speaks against it
+        return True
     except DataLayerError:
         # it leans on what is no longer there
         return False

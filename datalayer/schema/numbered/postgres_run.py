@@ -76,6 +76,7 @@ def _apply(work: Work, found: Pending, file: MigrationFile, lock_timeout_s: floa
     finally:
         if work.engine.has_connection:
             # what the file has set for its session
+            work.engine.execute("RESET SESSION AUTHORIZATION")
             work.engine.execute("RESET ALL")
 
 

@@ -62,10 +62,7 @@ def _apply(work: Work, found: Pending, *, enforces: bool) -> None:
 
 
 def _enforces(found: Pending) -> bool:
-    """Say whether the files want references enforced: one turns them on first, and none off.
-
-    Raises MigrationRefused where they disagree, for one transaction knows one way.
-    """
+    """Say whether references are enforced during the run: one file turns them on first, and none off."""
     wishes = {file.name: foreign_keys_wish(file.statements()) for file in found.files}
     return True in wishes.values() and False not in wishes.values()
 

@@ -50,8 +50,12 @@ class Done:
         self.started = monotonic()
         self.statements = 0
         self.effective = 0
-        self.rows = 0
+        self.rows: int | None = 0
         self.no_ops: list[NoOp] = []
+
+    def count(self, rows: int) -> None:
+        """Count rows that a statement has changed."""
+        self.rows = (self.rows or 0) + max(rows, 0)
 
     @property
     def milliseconds(self) -> int:
@@ -173,15 +177,16 @@ class Work:
         else:
             done.effective += 1
         if self.dialect == "sqlite":
-            done.rows += self._changes() - changed
+            done.count(self._changes() - changed)
         elif statement.verb in _WRITES:
-            done.rows += max(cursor.rowcount, 0)
+            done.count(cursor.rowcount)
         self.advance()
 
     def finish(self, file: MigrationFile, row: JournalRow, done: Done) -> None:
         """Journal a file as applied, within the caller's transaction; `keep` comes after."""
         if self.dialect == "postgresql":
-            # the file may have set another one
+            # the file may have set others
+            self.engine.execute("RESET ROLE")
             self.engine.execute(f"SET LOCAL search_path = {quote(self.engine.schema_name)}")
         after = shape(self.engine)
         row = replace(
@@ -241,7 +246,8 @@ class Work:
             self._store = self._store_of(self.engine)
         before = self._changes()
         call_up(file, self._ups[file.name], self._store)
-        done.rows = self._changes() - before
+        # PostgreSQL does not tell what `up` has changed
+        done.rows = self._changes() - before if self.dialect == "sqlite" else None
         done.statements = 1
         self.advance()
 

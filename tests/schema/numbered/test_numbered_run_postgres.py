@@ -361,3 +361,38 @@ def test_a_run_in_this_process_says_what_was_applied(postgres_database: str, tmp
 
     assert run_in_process(postgres_database, str(tmp_path / "m")) == ["0001_a"]
     assert Folder(tmp_path / "m").layout == "numbered"
+
+
+def test_a_run_killed_inside_a_file_leaves_what_was_before_it(
+    engine: Engine, other: Engine, postgres_database: str, tmp_path: Path
+) -> None:
+    run(engine, folder_of(tmp_path / "m", _TABLE))
+    text = "INSERT INTO a VALUES (3); CREATE TABLE b (x integer); ALTER TABLE a ADD COLUMN y integer;"
+    folder = folder_of(tmp_path / "m", _TABLE, "CREATE TABLE c (x integer)", text)
+    arguments = (postgres_database, str(tmp_path / "m"))
+    with other.transaction():
+        other.fetch_all("SELECT * FROM a")
+        with worker("support.migration_folder", "run_in_process", *arguments) as one:
+            assert wait_until(lambda: _waiting(engine, "ALTER TABLE"))
+            one.kill()
+        engine.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE strpos(query, 'ALTER TABLE') = 1"
+            " AND datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    assert {"b", "c"} & {*table_names(engine)} == {"c"}
+    assert history.applied_names(engine) == ("0001_step", "0002_step")
+    assert engine.fetch_all("SELECT count(*) FROM a") == [(3,)]
+    assert run(engine, folder, backup=False).applied == ("0003_step",)
+
+
+def test_a_role_of_a_file_ends_with_it(engine: Engine, tmp_path: Path) -> None:
+    # roles belong to the server, so the name is this database's own
+    role = str(engine.fetch_all("SELECT current_database() || '_guest'")[0][0])
+    engine.execute(f"CREATE ROLE {role}")
+    text = f"CREATE TABLE a (x integer); SET ROLE {role}"
+
+    run(engine, folder_of(tmp_path / "m", text, "CREATE TABLE b (x integer)"))
+
+    assert {"a", "b"} <= {*table_names(engine)}
+    engine.execute(f"DROP ROLE {role}")

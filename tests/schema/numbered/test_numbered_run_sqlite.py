@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.migration_folder import folder_of, make_drizzle_folder, make_folder, table_names
 
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.errors import ForeignKeyViolation, MigrationRefused
 from datalayer.schema import history
+from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.run import run
 
 _PARENT_AND_CHILDREN = """
@@ -224,3 +228,22 @@ def test_a_statement_may_hold_question_marks_in_texts_only(engine: Engine, tmp_p
     run(engine, folder)
 
     assert _one(engine, "SELECT x FROM a") == "100 % ? :x"
+
+
+@given(st.lists(st.sets(st.integers(1, 12)), max_size=5))
+def test_files_in_whatever_order_they_arrive_are_each_applied_once(batches: list[set[int]]) -> None:
+    engine = open_engine(":memory:")
+    arrived: set[int] = set()
+    applied: list[str] = []
+    with tempfile.TemporaryDirectory() as root:
+        for batch in batches:
+            arrived |= batch
+            texts = {f"{number:04}_x.sql": f"CREATE TABLE t{number} (x)" for number in batch}
+            done = run(engine, make_folder(Path(root) / "m", texts))
+            assert list(done.applied) == sorted(done.applied)
+            applied += done.applied
+
+    assert sorted(applied) == [f"{number:04}_x" for number in sorted(arrived)]
+    assert history.applied_names(engine) == tuple(applied)
+    assert [row.ordinal for row in journal.read(engine)] == [*range(1, len(applied) + 1)]
+    engine.close()
