@@ -79,9 +79,10 @@ class States(ABC):
         """Whether two states have the same schema."""
 
     def nearest(self) -> int:
-        """Give the state with the fewest differences, the latest of several."""
+        """Give the state with the most objects in common, then the fewest differences, the latest of several."""
         places = sorted(range(len(self.names) + 1), key=lambda place: (self.distance(place), -place))
-        return min(places[:_CANDIDATES], key=lambda place: (_weight(self.differences(place)), -place))
+        first = [place for place in places[:_CANDIDATES] if self.distance(place) == self.distance(places[0])]
+        return min(first, key=lambda place: (_weight(self.differences(place)), -place))
 
     def place_of_user_version(self, start: int, end: int) -> int | None:
         """Give the place from start to end whose file's number, or count, is the live user_version."""
@@ -94,5 +95,6 @@ class States(ABC):
 
 
 def _weight(found: Sequence[Difference]) -> int:
-    """Count what differs: a table's difference names several columns and rules, parted by , and ;."""
-    return sum(1 + each.detail.count(",") + each.detail.count(";") for each in found)
+    """Count what differs: the difference of a table names several columns and rules, parted by , and ;."""
+    parts = [each.detail.count(",") + each.detail.count(";") for each in found if each.kind == "table"]
+    return len(found) + sum(parts)
