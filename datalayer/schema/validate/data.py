@@ -19,6 +19,8 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES", "needs_rows"]
 
+# an UPDATE may take values over by a query, or by FROM
+_COPIES = ("INSERT", "REPLACE", "WITH", "CREATE", "UPDATE")
 _CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
 _ROWS_REFUSED = (
     "Cannot add a NOT NULL column",
@@ -165,7 +167,7 @@ def _is_copied(subject: Subject, step: Step, name: str) -> bool:
     for other in subject.replay.steps:
         if other is step:
             return False
-        if other.statement.verb in ("INSERT", "REPLACE", "WITH", "CREATE") and _reads(other.statement, name):
+        if other.statement.verb in _COPIES and _reads(other.statement, name):
             return True
     return False
 
@@ -173,9 +175,12 @@ def _is_copied(subject: Subject, step: Step, name: str) -> bool:
 def _reads(statement: Statement, name: str) -> bool:
     tokens = statement.tokens
     words = [token.upper for token in tokens]
-    if "SELECT" not in words or (words[0] == "CREATE" and not {"TABLE"} & {*words[:3]}):
+    if words[0] == "CREATE" and "TABLE" not in words[:3]:
         return False
-    start = words.index("SELECT")
+    first = "FROM" if words[0] == "UPDATE" else "SELECT"
+    if first not in words:
+        return False
+    start = words.index(first)
     return any(
         token.kind in ("word", "identifier") and fold(unquote(token)) == fold(name)
         for token in tokens[start:]
@@ -187,9 +192,7 @@ def _lost_rows_of_events(subject: Subject) -> Iterator[Hit]:
         change = event.change
         if change.kind != "drop table" or event.table is None or event.is_new:
             continue
-        earlier = [
-            one for one in _statements_until(subject, event) if one.verb in ("INSERT", "CREATE", "WITH")
-        ]
+        earlier = [one for one in _statements_until(subject, event) if one.verb in _COPIES]
         rows = _rows_in_database(subject, change.name)
         if rows == 0 or any(_reads(one, change.name) for one in earlier):
             continue

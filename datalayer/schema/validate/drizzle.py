@@ -12,7 +12,17 @@ from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source
 from datalayer.schema.validate.subject import Subject
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "table_of"]
+
+
+def table_of(subject: Subject, source: Source, name: str) -> dict[str, Any] | None:
+    """Give what the snapshot of a file says of a table: what was meant; None where there is none."""
+    if subject.layout != "drizzle":
+        return None
+    found = next((snapshot for one, _, snapshot in _snapshots(subject) if one is source), None)
+    tables = cast("dict[str, Any]", (found or {}).get("tables") or {})
+    table = tables.get(name)
+    return cast("dict[str, Any]", table) if isinstance(table, dict) else None
 
 
 def _snapshots(subject: Subject) -> Iterator[tuple[Source, str, dict[str, Any] | None]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from datalayer.schema.declaration import Term, Unique
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import canonical, fold, significant, tokenize
+from datalayer.schema.validate import drizzle
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source
@@ -20,7 +22,8 @@ from datalayer.schema.validate.subject import Subject
 __all__ = ["LOOSENING", "RULES", "recreated"]
 
 _LOOSENING_LIST = """
-drop drops dropped dropping remove removes removed removing relax relaxes loosen loosens lift lifts
+alter alters altered drop drops
+dropped dropping remove removes removed removing relax relaxes loosen loosens lift lifts
 nullable optional without longer delete deletes deleted allow allows retire retires retype type
 types change changes default defaults widen widens shorten unneeded unused obsolete replace replaces
 replaced rename renames renamed convert converts may
@@ -38,6 +41,7 @@ class _Recreated:
     new: Table
     before: Schema
     after: Schema
+    intent: dict[str, Any] | None
 
 
 def recreated(subject: Subject) -> Iterator[_Recreated]:
@@ -51,7 +55,9 @@ def recreated(subject: Subject) -> Iterator[_Recreated]:
             new = after.table(old.name)
             step = _drop_of(steps, old)
             if new is not None and step is not None and old.kind == new.kind == "table":
-                yield _Recreated(source, step, old, new, before, after)
+                yield _Recreated(
+                    source, step, old, new, before, after, drizzle.table_of(subject, source, old.name)
+                )
 
 
 def _drop_of(steps: list[Step], table: Table) -> Step | None:
@@ -69,8 +75,27 @@ def _drop_of(steps: list[Step], table: Table) -> Step | None:
     return None
 
 
-def _meant(one: _Recreated, *names: str) -> bool:
-    return any(one.source.says(name, LOOSENING) for name in names if name)
+def _meant(one: _Recreated, *names: str, kinds: str = "") -> bool:
+    """Say whether the file's words tell of a loss: by a name, or by the kind of what goes."""
+    is_named = any(one.source.says(name, LOOSENING) for name in names if name)
+    return is_named or any(one.source.says(kind, LOOSENING) for kind in kinds.split())
+
+
+def _wants(one: _Recreated, part: str, name: str) -> bool:
+    """Say whether drizzle's snapshot still has a part of the table; so does what has no snapshot."""
+    return one.intent is None or name in one.intent.get(part, {})
+
+
+def _wants_key(one: _Recreated, part: str, columns: tuple[str, ...], word: str) -> bool:
+    """Say whether drizzle's snapshot still has a key over these columns, told under `word`."""
+    if one.intent is None:
+        return True
+    found = one.intent.get(part, {}).values()
+    return any({*map(fold, key.get(word, ()))} == {*map(fold, columns)} for key in found)
+
+
+def _wanted_column(one: _Recreated, name: str) -> dict[str, Any] | None:
+    return None if one.intent is None else one.intent.get("columns", {}).get(name)
 
 
 def _hit(one: _Recreated, what: str) -> Hit:
@@ -88,7 +113,9 @@ def _indexes(subject: Subject) -> Iterator[Hit]:
             is_gone = any(one.new.column(column) is None for column in columns)
             if _terms(index.terms) in kept or is_gone or fold(index.name) in dropped_by_name:
                 continue
-            if not _meant(one, index.name):
+            if _wants(one, "indexes", index.name) and not _meant(
+                one, index.name, kinds="index indexes indices"
+            ):
                 yield _hit(one, f"the index {index.name}")
         yield from _triggers(one)
 
@@ -105,7 +132,7 @@ def _triggers(one: _Recreated) -> Iterator[Hit]:
     kept = {fold(trigger.name) for trigger in one.after.triggers}
     for trigger in one.before.triggers:
         lost = fold(trigger.table) == fold(one.old.name) and fold(trigger.name) not in kept
-        if lost and not _meant(one, trigger.name):
+        if lost and not _meant(one, trigger.name, kinds="trigger triggers"):
             yield _hit(one, f"the trigger {trigger.name}")
 
 
@@ -133,7 +160,10 @@ def _uniques(subject: Subject) -> Iterator[Hit]:
             if frozenset(map(fold, key.columns)) in kept or not _columns_left(one, key.columns):
                 continue
             kind = "PRIMARY KEY" if key is one.old.primary_key else "UNIQUE"
-            if not _meant(one, key.name or "", *key.columns):
+            is_wanted = _wants_key(one, "indexes", key.columns, "columns")
+            is_wanted = is_wanted or _wants_key(one, "uniqueConstraints", key.columns, "columns")
+            is_wanted = is_wanted or key is one.old.primary_key
+            if is_wanted and not _meant(one, key.name or "", *key.columns, kinds="unique uniqueness"):
                 yield _hit(one, f"{kind} ({', '.join(key.columns)})")
 
 
@@ -149,11 +179,14 @@ def _checks(subject: Subject) -> Iterator[Hit]:
             if is_kept or not _columns_left(one, tuple(columns)):
                 continue
             # another rule over the same column took its place
-            if _has_other(
+            is_wanted = _wants(one, "checkConstraints", check.name or "")
+            if not is_wanted or _has_other(
                 one.new, set(map(fold, columns)), {_form(old.expression) for old in one.old.checks}
             ):
                 continue
-            if not _meant(one, check.name or "", *columns) or left > len(one.old.checks):
+            if not _meant(one, check.name or "", *columns, kinds="check checks") or left > len(
+                one.old.checks
+            ):
                 yield _hit(one, f"CHECK ({' '.join(check.expression.split())})")
 
 
@@ -166,7 +199,9 @@ def _has_other(table: Table, columns: set[str], old: set[tuple[str, ...]]) -> bo
 
 
 def _form(text: str) -> tuple[str, ...]:
-    return tuple(fold(part.strip('"`[]')) for part in canonical(significant(tokenize(text))))
+    # an empty name in double quotes is an empty string: there is no such column
+    parts = ("''" if part == '""' else part for part in canonical(significant(tokenize(text))))
+    return tuple(fold(part.strip('"`[]')) for part in parts)
 
 
 def _not_nulls(subject: Subject) -> Iterator[Hit]:
@@ -174,7 +209,9 @@ def _not_nulls(subject: Subject) -> Iterator[Hit]:
         for column in one.old.columns:
             new = one.new.column(column.name)
             lost = column.is_not_null and new is not None and not new.is_not_null and not new.key_position
-            if lost and not _meant(one, column.name):
+            wanted = _wanted_column(one, column.name)
+            is_wanted = wanted is None or bool(wanted.get("notNull"))
+            if lost and is_wanted and not _meant(one, column.name):
                 yield _hit(one, f"NOT NULL of {column.name}")
 
 
@@ -182,11 +219,14 @@ def _references(subject: Subject) -> Iterator[Hit]:
     for one in recreated(subject):
         kept = {(tuple(map(fold, key.columns)), fold(key.parent)): key for key in one.new.foreign_keys}
         for key in one.old.foreign_keys:
-            if not _columns_left(one, key.columns) or _meant(one, key.name or "", *key.columns):
+            if not _columns_left(one, key.columns) or _meant(
+                one, key.name or "", *key.columns, kinds="fk fks foreign reference references"
+            ):
                 continue
             new = kept.get((tuple(map(fold, key.columns)), fold(key.parent)))
             text = f"the foreign key ({', '.join(key.columns)}) to {key.parent}"
-            if new is None and one.after.table(key.parent) is not None:
+            is_wanted = _wants_key(one, "foreignKeys", key.columns, "columnsFrom")
+            if new is None and is_wanted and one.after.table(key.parent) is not None:
                 yield _hit(one, text)
             elif new is not None and (new.on_delete, new.on_update) != (key.on_delete, key.on_update):
                 yield _hit(one, f"ON DELETE {key.on_delete} ON UPDATE {key.on_update} of {text}")
@@ -198,11 +238,13 @@ def _columns(subject: Subject) -> Iterator[Hit]:
         lost = [column for column in one.old.columns if one.new.column(column.name) is None]
         for column in lost:
             # as many new ones as lost ones look like a change of name, which the copy tells
-            if not _meant(one, column.name) and not _is_copied(subject, one, column, added):
+            is_wanted = one.intent is None or _wanted_column(one, column.name) is not None
+            if is_wanted and not _meant(one, column.name) and not _is_copied(subject, one, column, added):
                 yield _hit(one, f"the column {column.name}")
         for column in one.old.columns:
             new = one.new.column(column.name)
-            if new is not None and not _meant(one, column.name):
+            # what a snapshot says of types and defaults is what the new table was made from
+            if new is not None and one.intent is None and not _meant(one, column.name):
                 yield from map(partial(_hit, one), _changes(column, new))
         yield from _kind_of_table(one)
 

@@ -72,6 +72,7 @@ def _unknown(subject: Subject) -> Iterator[Hit]:
 
 def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
     failed: set[str] = set()
+    is_open = False
     for step in subject.replay.steps:
         if step.error is None:
             continue
@@ -82,7 +83,10 @@ def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
         elif fold(name.rpartition(".")[2]) in failed:
             continue
         hint = nearest(name, _names(step.before, step.error)) if name else ""
-        if name and (step.is_certain or hint):
+        is_certain = step.is_certain and not is_open
+        # a folder that begins with a table which it does not make has its beginning elsewhere: told once
+        is_open = is_open or not step.before.tables
+        if name and (is_certain or hint):
             noun = "column" if "column" in step.error else "table"
             line = _line_of_name(step, name)
             yield Hit(step.source.path, line, f'there is no {noun} "{name}"{hint}')
@@ -256,9 +260,12 @@ def _dropper(subject: Subject, name: str) -> Step | None:
 
 def _unknown_in_events(subject: Subject) -> Iterator[Hit]:
     schemas = {event.change.name for event in subject.model.events if event.change.kind == "create schema"}
+    is_open = False
     for event in subject.model.events:
         for message, hint, line in _unknown_of(event, schemas, subject):
-            if event.is_certain or hint:
+            is_certain = event.is_certain and not is_open
+            is_open = is_open or not event.known_tables
+            if is_certain or hint:
                 yield Hit(event.source.path, line, f"{message}{hint}")
 
 

@@ -55,6 +55,7 @@ class Replay:
         self.states: dict[str, bytes] = {}
         self.starts: dict[str, Schema] = {}
         self._version = 0
+        self._made: dict[str, Step] = {}
         is_certain = True
         for source in sources:
             self.states[source.name] = _state_of(self.connection)
@@ -64,6 +65,9 @@ class Replay:
                 step = self._run(source, statement, is_certain=is_certain)
                 is_certain = is_certain and not (step.error or "").startswith("no such module")
                 self.steps.append(step)
+                if step.before is not step.after:
+                    made = _names(step.after) - _names(step.before)
+                    self._made.update(dict.fromkeys(made, step))
 
     def of(self, source: Source) -> list[Step]:
         """Give the steps of one file."""
@@ -79,13 +83,7 @@ class Replay:
 
         A table that was renamed was made by the renaming.
         """
-        wanted = fold(name)
-        for step in reversed(self.steps):
-            if step.before is step.after:
-                continue
-            if _has(step.after, wanted) and not _has(step.before, wanted):
-                return step
-        return None
+        return self._made.get(fold(name))
 
     def _run(self, source: Source, statement: Statement, *, is_certain: bool) -> Step:
         before = self.schema
@@ -139,10 +137,10 @@ def _counter() -> Callable[[], bool]:
     return is_too_long
 
 
-def _has(schema: Schema, name: str) -> bool:
+def _names(schema: Schema) -> set[str]:
     named: list[Table | Index | View | Trigger] = [*schema.tables, *schema.views, *schema.triggers]
     named += [index for table in schema.tables for index in table.indexes]
-    return any(fold(one.name) == name for one in named)
+    return {fold(one.name) for one in named}
 
 
 def _state_of(connection: sqlite3.Connection) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from datalayer.schema.snapshot import Column, Schema, Table
@@ -44,8 +44,8 @@ def try_with_rows(source: Source, start: Schema, state: bytes) -> Trial | None:
         # triggers would make rows of their own
         for trigger in start.triggers:
             connection.execute(f"DROP TRIGGER {quote(trigger.name)}")
-        for table in tables:
-            _fill(connection, table)
+        for place, table in enumerate(tables):
+            _fill(connection, start, table, place)
         for trigger in start.triggers:
             connection.execute(trigger.sql)
         orphans = _orphans(connection)
@@ -59,28 +59,40 @@ def try_with_rows(source: Source, start: Schema, state: bytes) -> Trial | None:
 
 
 def _with_parents(schema: Schema, tables: Iterable[Table]) -> list[Table]:
+    """Give the tables and those that they refer to, parents before their children."""
     found: dict[str, Table] = {}
-    waiting = [table for table in tables if table.kind == "table"]
+    waiting = [(table, False) for table in tables if table.kind == "table"]
+    seen: set[str] = set()
     while waiting:
-        table = waiting.pop()
-        if found.setdefault(fold(table.name), table) is table:
+        table, has_parents = waiting.pop()
+        if has_parents:
+            found[fold(table.name)] = table
+        elif fold(table.name) not in seen:
+            seen.add(fold(table.name))
+            waiting.append((table, True))
             parents = [schema.table(key.parent) for key in table.foreign_keys]
-            waiting += [one for one in parents if one is not None and fold(one.name) not in found]
+            waiting += [(one, False) for one in parents if one is not None]
     return list(found.values())
 
 
-def _fill(connection: sqlite3.Connection, table: Table) -> None:
+def _fill(connection: sqlite3.Connection, schema: Schema, table: Table, place: int) -> None:
     """Insert the rows; a table whose rules refuse every attempt stays as it is."""
     columns = [column for column in table.columns if column.generated is None and not column.is_hidden]
     names = ", ".join(quote(column.name) for column in columns)
     marks = ", ".join("?" for _ in columns)
     sql = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
-    choices = [_candidates(table, column) for column in columns]
     for number in range(1, _ROWS + 1):
-        values = itertools.product(
-            *([_plain(column, number), *more] for column, more in zip(columns, choices))
-        )
-        for attempt in itertools.islice(_nearest_first(columns, choices, number, values), _MOST_ATTEMPTS):
+        given = _parent_values(connection, schema, table, number)
+        choices = [
+            [given[fold(column.name)]]
+            if fold(column.name) in given
+            else [
+                *_candidates(table, column, number),
+                _plain(column, place * 10_000 + position * 10 + number),
+            ]
+            for position, column in enumerate(columns)
+        ]
+        for attempt in itertools.islice(_attempts(choices, number), _MOST_ATTEMPTS):
             try:
                 connection.execute(sql, attempt)
                 break
@@ -88,31 +100,43 @@ def _fill(connection: sqlite3.Connection, table: Table) -> None:
                 continue
 
 
-def _nearest_first(
-    columns: Sequence[Column],
-    choices: Sequence[Sequence[object]],
-    number: int,
-    others: Iterable[tuple[object, ...]],
-) -> Iterable[tuple[object, ...]]:
-    """Give first the row in which each column with a CHECK has a word of its CHECK, one after the other."""
-    for place in range(max((len(more) for more in choices), default=0) or 1):
-        yield tuple(
-            more[(place + number - 1) % len(more)] if more else _plain(column, number)
-            for column, more in zip(columns, choices)
-        )
-    yield from others
+def _parent_values(
+    connection: sqlite3.Connection, schema: Schema, table: Table, number: int
+) -> dict[str, object]:
+    """Give the values of the columns that refer to a row; those of a table that refers to itself are NULL."""
+    found: dict[str, object] = {}
+    for key in table.foreign_keys:
+        parent = schema.table(key.parent)
+        if parent is None:
+            continue
+        columns = key.parent_columns or (parent.primary_key.columns if parent.primary_key else ())
+        if fold(parent.name) == fold(table.name) or len(columns) != len(key.columns):
+            found.update(dict.fromkeys(map(fold, key.columns)))
+            continue
+        sql = f"SELECT {', '.join(map(quote, columns))} FROM {quote(parent.name)} LIMIT 1 OFFSET {number - 1}"
+        row = connection.execute(sql).fetchone()
+        if row is not None:
+            found.update(zip(map(fold, key.columns), row))
+    return found
+
+
+def _attempts(choices: Sequence[Sequence[object]], number: int) -> Iterator[tuple[object, ...]]:
+    """Give rows to try: in the first ones every column goes on to its next candidate."""
+    for place in range(max((len(more) for more in choices), default=0)):
+        yield tuple(more[(place + number - 1) % len(more)] for more in choices)
+    yield from itertools.product(*choices)
 
 
 def _plain(column: Column, number: int) -> object:
     kind = fold(column.type)
-    if "int" in kind:
+    if "int" in kind or any(word in kind for word in ("num", "dec", "bool")):
         return number
-    if any(word in kind for word in ("real", "floa", "doub", "num", "dec", "bool", "date", "time")):
-        return float(number) if "real" in kind or "floa" in kind or "doub" in kind else number
+    if any(word in kind for word in ("real", "floa", "doub")):
+        return float(number)
     return str(number).encode() if kind == "blob" else str(number)
 
 
-def _candidates(table: Table, column: Column) -> list[object]:
+def _candidates(table: Table, column: Column, number: int) -> list[object]:
     """Give the literals of the CHECKs over a column, its default, and values of usual forms."""
     found: list[object] = []
     for check in table.checks:
@@ -124,7 +148,7 @@ def _candidates(table: Table, column: Column) -> list[object]:
                 found.append(unquote(token))
             elif token.kind == "number" and token.text.isdigit():
                 found += [int(token.text), int(token.text) + 1, "x" * min(int(token.text), 500)]
-        found += ["{}", "[]", "2026-01-02T03:04:05.000000Z", "a@b.example"]
+        found += ["{}", "[]", f"2026-01-0{number}T03:04:05.000000Z", f"a{number}@b.example"]
     return found
 
 

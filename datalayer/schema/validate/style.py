@@ -16,7 +16,7 @@ _NOTHING = re.compile(
 )
 _CONDITIONAL = {
     "sqlite": frozenset(["TABLE", "INDEX", "VIEW", "TRIGGER"]),
-    "postgresql": frozenset(["TABLE", "INDEX", "SCHEMA", "SEQUENCE", "EXTENSION"]),
+    "postgresql": frozenset(["TABLE", "INDEX", "SCHEMA", "SEQUENCE"]),
 }
 
 

@@ -1,0 +1,6 @@
+-- Migration number: 0001 	 2026-01-02T03:04:05.000Z
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    email TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL DEFAULT (unixepoch())
+);

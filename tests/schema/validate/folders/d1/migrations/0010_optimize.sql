@@ -1,0 +1,2 @@
+CREATE INDEX posts_title ON posts (title COLLATE NOCASE);
+PRAGMA optimize;

@@ -1,0 +1,71 @@
+"""Folders as people have them, ten files each, in which there is nothing to tell; and what spoils them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from datalayer.schema.history import package_folder
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.validate import validate
+from datalayer.schema.validate.folder import subject_of
+
+FOLDERS = Path(__file__).parent / "folders"
+NAMES = {
+    "numbered": ("sqlite", "sqlite"),
+    "numbered_postgres": ("postgresql", "postgresql"),
+    "drizzle_sqlite": ("sqlite", "sqlite"),
+    "drizzle_postgres": ("postgresql", "postgresql"),
+    "d1/migrations": ("sqlite", "d1"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_nothing_to_tell(name: str) -> None:
+    found = validate(Folder(FOLDERS / name))
+
+    assert [str(one) for one in found] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dialect_and_target_are_guessed(name: str) -> None:
+    subject = subject_of(Folder(FOLDERS / name))
+
+    assert (subject.dialect, subject.target) == NAMES[name]
+    assert len(subject.sources) >= 10
+    assert [step.error for step in subject.replay.steps if step.error] == []
+
+
+def test_the_package_has_nothing_to_tell() -> None:
+    assert validate(package_folder()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "rule"),
+    [
+        ("numbered", "0006_product_currency.sql", "CREATE INDEX products_category ON", "-- ", "F001"),
+        ("numbered", "0006_product_currency.sql", "CREATE TRIGGER products_search AFTER", "-- ", "F001"),
+        ("numbered", "0009_addresses_city_nullable.sql", " ON DELETE CASCADE", "", "F005"),
+        ("numbered", "0007_drop_newsletter.sql", "newsletter;", "news_letter;", "X001"),
+        ("numbered", "0010_lookup.sql", "o.ordered_at", "o.placed_at", "X001"),
+        ("drizzle_sqlite", "0005_grim_hawk.sql", "DEFAULT '' NOT NULL", "NOT NULL", "D003"),
+        ("drizzle_sqlite", "0007_icy_rain.sql", "`image`", "`created_at`", "J010"),
+        ("drizzle_postgres", "0002_deep_fog.sql", "SET LOCAL lock_timeout = '2s'", "SELECT 1", "L001"),
+        ("drizzle_postgres", "0007_iron_door.sql", "numeric(14, 2)", "numeric(14, 3)", "L009"),
+        ("d1/migrations", "0010_optimize.sql", "PRAGMA optimize", "PRAGMA journal_mode", "D005"),
+        ("d1/migrations", "0008_comments_rating.sql", "TABLE comments_new (", "TABLE comments_new (x,", "none"),
+    ],
+)
+def test_one_change_is_told(tmp_path: Path, name: str, file: str, old: str, new: str, rule: str) -> None:
+    top = shutil.copytree(FOLDERS / name.partition("/")[0], tmp_path / "copy")
+    folder = top / name.partition("/")[2]
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    told = {one.id for one in validate(Folder(folder))}
+
+    assert told >= ({rule} - {"none"})
+    assert rule != "none" or told == set()
