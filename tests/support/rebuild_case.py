@@ -70,7 +70,6 @@ def make(case: Case, path: Path, *, connect: Connect = plain_connect) -> None:
     """Make the database of a case in a new file."""
     connection = connect(str(path))
     try:
-        connection.execute("PRAGMA synchronous = OFF")
         if case.setup:
             for statement in case.setup.split(";"):
                 connection.execute(statement)

@@ -72,6 +72,7 @@ def _large() -> Iterator[Case]:
         "2,000 columns in another order",
         f"CREATE TABLE t ({columns});",
         f"CREATE TABLE t ({', '.join(reversed(names))});",
+        is_slow=True,
         fill=fill,
     )
     yield Case(

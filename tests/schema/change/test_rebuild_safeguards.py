@@ -36,14 +36,17 @@ MUTATIONS = (
         "numbering.py",
         "    _restore_statistics(connection, plan, numbering)\n",
         "",
-        ("statistics of a table rebuilt",),
+        ("statistics of a table renamed", "an index changed with its statistics"),
     ),
     Mutation(
         "triggers are out before rows are copied",
         "applying.py",
         'work.run(f"DROP TRIGGER IF EXISTS {quote(trigger.name)}")',
         "pass",
-        ("columns reordered, triggers on the table", "triggers that would forbid the copy"),
+        (
+            "a column made NOT NULL, triggers on the table",
+            "columns reordered, a trigger elsewhere that writes to it",
+        ),
     ),
     Mutation(
         "the content is proved",
@@ -85,7 +88,7 @@ MUTATIONS = (
         "copying.py",
         "INSERT OR ABORT INTO",
         "INSERT INTO",
-        ("UNIQUE ON CONFLICT REPLACE with repetition", "UNIQUE ON CONFLICT IGNORE with repetition"),
+        tuple(f"UNIQUE ON CONFLICT {clause} with repetition" for clause in ("REPLACE", "IGNORE", "ROLLBACK")),
     ),
     Mutation(
         "new references are checked",
@@ -105,7 +108,7 @@ MUTATIONS = (
         "no value is cast",
         "projection.py",
         "    if not is_filled(pair, column):\n        return old\n",
-        '    if not is_filled(pair, column):\n        return f"CAST({old} AS {column.type or "BLOB"})"\n',
+        '    if not is_filled(pair, column):\n        return f"CAST({old} AS {column.type})"\n',
         ("retype a text that is cut by a CAST", "retype words to INTEGER stay words"),
     ),
     Mutation(
