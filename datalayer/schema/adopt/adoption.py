@@ -30,6 +30,8 @@ __all__ = ["Adoption", "FileState", "adopt"]
 
 State = Literal["recorded", "named", "applied", "changed", "pending"]
 _PATIENCE_S = 60.0
+# so many of the last files are tried where a version says more than the schema; each costs a replay
+_SUSPECTS = 40
 _TO_RECORD = ("named", "applied", "changed")
 
 
@@ -163,7 +165,8 @@ class _Work:
     def _compare(self) -> ShapeMatch | None:
         """Compare the schema with what is called applied; where nobody says anything, ask the schema."""
         if self.states:
-            return check_names(self.engine, self.folder, tuple(self.states), journals=self.journals)
+            shape = check_names(self.engine, self.folder, tuple(self.states), journals=self.journals)
+            return shape if shape.exact or shape.refused else self._find_skipped(shape)
         shape = by_shape(self.engine, self.folder, journals=self.journals)
         if not shape.exact:
             raise _no_shape(self.engine, self.folder, shape, self.journals)
@@ -171,6 +174,22 @@ class _Work:
         for file in self.files[: len(shape.names)]:
             self.states[file.name] = FileState(file, "applied", origin, "shape")
         return shape if shape.names else None
+
+    def _find_skipped(self, shape: ShapeMatch) -> ShapeMatch:
+        """Find the file that came late and below the version of a tool that keeps nothing but that.
+
+        Such a tool passes it over in silence; without it the schema is what the files make.
+        """
+        marks = {each.origin: each for each in self.journals if each.mark is not None}
+        suspects = [state for state in self.states.values() if state.origin in marks]
+        for state in suspects[-_SUSPECTS:]:
+            names = tuple(name for name in self.states if name != state.name)
+            without = check_names(self.engine, self.folder, names, journals=self.journals)
+            if without.exact and not without.refused:
+                del self.states[state.name]
+                self.findings.append(advice.about_skipped(state.file, marks[state.origin]))
+                return without
+        return shape
 
 
 def _state_of(one: Match, source: ForeignJournal) -> FileState:

@@ -15,7 +15,7 @@ from datalayer.schema.difference import Difference
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.pending import Finding, finding
 
-__all__ = ["about_journals", "about_order", "about_shape"]
+__all__ = ["about_journals", "about_order", "about_shape", "about_skipped"]
 
 _IDS = {"missing": "DL-C020", "changed": "DL-C021", "extra": "DL-C022"}
 
@@ -74,6 +74,18 @@ def about_shape(shape: ShapeMatch) -> list[Finding]:
         message = f"the folder cannot be replayed to its end, so the schema is not compared: {shape.refused}"
         found.append(finding("A003", "warning", "", message))
     return found
+
+
+def about_skipped(file: MigrationFile, journal: ForeignJournal) -> Finding:
+    """Say that a file was never applied although its number is below the version of the database."""
+    return finding(
+        "J003",
+        "error",
+        str(file.source),
+        f"{file.source.name} is pending, and {journal.tool} would never apply it: the database is at"
+        f" {journal.mark}, and has nothing of what the file makes",
+        fix="nothing needs to be done here: files are applied by name",
+    )
 
 
 def _difference(each: Difference) -> Finding:

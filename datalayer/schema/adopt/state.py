@@ -79,7 +79,7 @@ class States(ABC):
         """Whether two states have the same schema."""
 
     def nearest(self) -> int:
-        """Give the state with the most objects in common, then the fewest differences, the latest of several."""
+        """Give the state with the most objects in common, then the fewest differences, then the latest."""
         places = sorted(range(len(self.names) + 1), key=lambda place: (self.distance(place), -place))
         first = [place for place in places[:_CANDIDATES] if self.distance(place) == self.distance(places[0])]
         return min(first, key=lambda place: (_weight(self.differences(place)), -place))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from support.foreign_journals import ForeignCase, cases
@@ -278,3 +280,42 @@ def test_a_changed_file_is_told_and_counts_as_it_is_now(
     ]
     assert row.origin == "prisma _prisma_migrations (with another content)"
     assert pending(memory, folder).findings == ()
+
+
+def test_a_late_file_that_one_version_hides_is_found_by_the_schema(
+    either: Engine, folder: Folder, apply_files: Apply
+) -> None:
+    apply_files(either, 1)
+    either.write("CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id))")
+    either.write(
+        "CREATE TABLE schema_migrations (version bigint not null primary key, dirty boolean not null)"
+    )
+    either.write("INSERT INTO schema_migrations VALUES (3, false)")
+
+    found = adopt(either, folder, apply=False)
+
+    assert states(found) == {"0001_users": "applied", "0002_age": "pending", "0003_posts": "applied"}
+    assert {*ids(found)} == {"J002", "J003"}
+    assert found.shape is not None
+    assert found.shape.exact
+
+
+def test_many_at_once_take_it_over_once(engine: Engine, folder: Folder, apply_files: Apply) -> None:
+    apply_files(engine, 2)
+    engine.write("CREATE TABLE schema_migrations (version varchar(128) primary key)")
+    engine.write("INSERT INTO schema_migrations VALUES ('0001'), ('0002')")
+    ready = Barrier(3)
+
+    def take_over() -> Adoption:
+        ready.wait(30)
+        try:
+            return adopt(engine, folder, apply=True)
+        finally:
+            engine.release()
+
+    with ThreadPoolExecutor(3) as pool:
+        done = [each.result(60) for each in [pool.submit(take_over) for _ in range(3)]]
+
+    assert len(done) == 3
+    assert history.applied_names(engine) == ("0001_users", "0002_age")
+    assert [row.ordinal for row in journal.read(engine)] == [1, 2]
