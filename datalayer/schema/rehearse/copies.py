@@ -28,7 +28,7 @@ from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, catalog_ddl
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["copy_of"]
+__all__ = ["blank", "copy_of"]
 
 Progress = Callable[[int, int], object]
 _PREFIX = "datalayer-rehearsal-"
@@ -126,14 +126,14 @@ def _is_running(process: int) -> bool:
 
 @contextmanager
 def _copy_postgres(engine: Engine, with_rows: bool, progress: Progress | None) -> Generator[Engine]:
-    name = f"{_CLONE}{int(time())}_{secrets.token_hex(4)}"
+    name = _new_name()
     with _maintenance(engine) as server:
         _sweep_databases(server)
         is_whole = with_rows and _from_template(engine, server, name)
         try:
             if not is_whole:
                 _create(engine, server, name)
-            copy = open_engine(_url(engine, name), replace(engine.options, pool=None, read_only=False))
+            copy = open_engine(_url(engine, name), _options(engine))
             try:
                 if not is_whole:
                     _fill_clone(engine, copy, with_rows)
@@ -144,6 +144,33 @@ def _copy_postgres(engine: Engine, with_rows: bool, progress: Progress | None) -
                 copy.close()
         finally:
             _run(server, f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+
+
+@contextmanager
+def blank(engine: Engine) -> Generator[Engine]:
+    """Open a new and empty database on the same PostgreSQL server, dropped when the block ends.
+
+    Raises as `copy_of` does.
+    """
+    name = _new_name()
+    with _maintenance(engine) as server:
+        _sweep_databases(server)
+        _create(engine, server, name)
+        try:
+            with closing(open_engine(_url(engine, name), _options(engine))) as empty:
+                if engine.schema_name != "public":
+                    empty.execute(f"CREATE SCHEMA {quote(engine.schema_name)}")
+                yield empty
+        finally:
+            _run(server, f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+
+
+def _new_name() -> str:
+    return f"{_CLONE}{int(time())}_{secrets.token_hex(4)}"
+
+
+def _options(engine: Engine) -> Options:
+    return replace(engine.options, pool=None, read_only=False)
 
 
 def _run(connection: Any, sql: str) -> Any:

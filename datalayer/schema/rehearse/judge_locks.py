@@ -31,7 +31,7 @@ _MOVES = ("TRUNCATE", "DROP")
 def locks_of(run: FileRun, ran: Ran) -> tuple[tuple[str, str], ...]:
     """Give the locks that a statement took as (table, mode).
 
-    The strongest of each table that was there before the file, where an earlier statement held none as strong.
+    The strongest on each table that was there before the file, unless one as strong is held already.
     """
     held = dict(sorted(ran.before.locks, key=lambda lock: _strength(lock[1])))
     strongest: dict[str, str] = {}

@@ -1,0 +1,167 @@
+"""All files of a folder run one after the other in memory: the schema and rows that they lead to.
+
+Foreign keys are off meanwhile, as in the run itself. A second replay with another clock and other random
+numbers shows which values change from run to run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+
+from datalayer.engine.connection import Engine
+from datalayer.engine.opening import open_engine
+from datalayer.errors import MigrationRefused
+from datalayer.schema.numbered.folder import MigrationFile
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.numbered.manner import manner_of, opening
+from datalayer.schema.numbered.python_file import call_up, load_up
+from datalayer.schema.plan import object_of
+from datalayer.schema.snapshot import Schema, Table, read
+from datalayer.schema.squash.otherwise import run_otherwise
+from datalayer.schema.tokens import Statement, fold, quote
+
+__all__ = ["Replayed", "StoreOf", "replayed", "stored_rows", "value_columns"]
+
+StoreOf = Callable[[Engine], object]
+
+
+@dataclass(slots=True)
+class Replayed:
+    """A replay that is still open.
+
+    `comments` are the comment lines above the statement that made an object, for objects whose text is still
+    what that statement said, by (kind, folded name). `order` are all objects in the order of sqlite_schema.
+    """
+
+    connection: sqlite3.Connection
+    schema: Schema
+    comments: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+
+    @property
+    def order(self) -> list[tuple[str, str, str, str]]:
+        """All objects with a text, in order of creation, as (kind, name, table, text)."""
+        rows = self.connection.execute(
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+        ).fetchall()
+        shadows = {fold(table.name) for table in self.schema.tables if table.kind == "shadow"}
+        return [
+            (str(kind), str(name), str(table), str(sql))
+            for kind, name, table, sql in rows
+            if fold(str(name)) not in shadows and not fold(str(name)).startswith("sqlite_")
+        ]
+
+
+@contextmanager
+def replayed(
+    files: Sequence[MigrationFile], *, store_of: StoreOf | None = None, is_moved: bool = False
+) -> Generator[Replayed]:
+    """Run the files in a new database in memory and give it, open.
+
+    `is_moved` sets the clock and the random numbers to other ones than usual. Raises MigrationRefused with
+    file and line where SQLite refuses a statement, for a Python file without `store_of`, and where a
+    reference leads nowhere at the end.
+    """
+    with ExitStack() as stack:
+        engine = stack.enter_context(closing(open_engine(":memory:")))
+        connection: sqlite3.Connection = engine.connection()
+        connection.execute("PRAGMA foreign_keys = OFF")
+        if is_moved:
+            stack.enter_context(run_otherwise(connection))
+        comments: dict[tuple[str, str], tuple[str, str]] = {}
+        for file in files:
+            if file.kind == "python":
+                _call(engine, file, store_of)
+            else:
+                _run(connection, file, comments)
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise MigrationRefused(
+                f"after all files row {broken[1]} of {broken[0]} refers to nothing in {broken[2]}",
+                hint="correct the rows in the file that makes them",
+            )
+        found = Replayed(connection, read(connection))
+        for kind, name, _, sql in found.order:
+            text, comment = comments.get((kind, fold(name)), ("", ""))
+            if text == sql and comment:
+                found.comments[kind, fold(name)] = comment
+        yield found
+
+
+def value_columns(table: Table) -> list[str]:
+    """Give the columns that an INSERT may set."""
+    return [column.name for column in table.columns if column.generated is None and not column.is_hidden]
+
+
+def stored_rows(connection: sqlite3.Connection, table: Table) -> list[tuple[object, ...]]:
+    """Give the rows of a table in the order of its key, as far as an INSERT may set them."""
+    columns = ", ".join(quote(name) for name in value_columns(table))
+    key = [quote(column.name) for column in table.columns if column.key_position]
+    order = ", ".join(key) if table.is_without_rowid else "_rowid_"
+    if fold(table.name) in JOURNAL_TABLES or not columns:
+        return []
+    return connection.execute(f"SELECT {columns} FROM {quote(table.name)} ORDER BY {order}").fetchall()
+
+
+def _run(
+    connection: sqlite3.Connection, file: MigrationFile, comments: dict[tuple[str, str], tuple[str, str]]
+) -> None:
+    lines = file.read().splitlines()
+    connection.execute("BEGIN")
+    for statement in file.statements("sqlite"):
+        manner = manner_of(statement, "sqlite")
+        if manner.how == "skip":
+            continue
+        place = f"{file.source}:{statement.line}: {opening(statement)}"
+        if manner.how == "refuse":
+            raise MigrationRefused(
+                f"{place} cannot be part of a migration", why=manner.why, hint=manner.instead
+            )
+        try:
+            connection.execute(statement.text).fetchall()
+        except sqlite3.Error as exc:
+            hint = "correct it; a folder in PostgreSQL's SQL has no consolidated file"
+            raise MigrationRefused(f"{place} is refused", why=str(exc), hint=hint) from exc
+        _note_comment(connection, statement, lines, comments)
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA legacy_alter_table = OFF")
+
+
+def _note_comment(
+    connection: sqlite3.Connection,
+    statement: Statement,
+    lines: Sequence[str],
+    comments: dict[tuple[str, str], tuple[str, str]],
+) -> None:
+    """Remember the comment lines right above a statement, with the text that it gave its object."""
+    made = object_of(statement)
+    if made is None:
+        return
+    row = connection.execute(
+        "SELECT sql FROM main.sqlite_schema WHERE type = ? AND lower(name) = ?", (made[0], fold(made[1]))
+    ).fetchone()
+    above: list[str] = []
+    for line in reversed(lines[: statement.line - 1]):
+        text = line.strip()
+        if not text.startswith("--") or text.startswith("-->") or _is_marker(text):
+            break
+        above.insert(0, text)
+    if row is not None:
+        comments[made[0], fold(made[1])] = (str(row[0]), "\n".join(above))
+
+
+def _is_marker(line: str) -> bool:
+    """Say whether a comment steers a tool, or is the heading of a file's part."""
+    words = line.lstrip("- \t").lower()
+    return words.startswith(("migrate:", "+goose", "+migrate", "up migration", "down migration"))
+
+
+def _call(engine: Engine, file: MigrationFile, store_of: StoreOf | None) -> None:
+    if store_of is None:
+        raise MigrationRefused(
+            f"{file.source} is a migration in Python, and there is no store for it",
+            hint="run it with `datalayer migrations squash`",
+        )
+    call_up(file, load_up(file), store_of(engine))

@@ -1,0 +1,198 @@
+"""The text of a consolidated file: every object's own text as SQLite holds it, in an order that loads.
+
+Knows no folder; what is written comes from a replay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from datalayer.errors import MigrationRefused
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.snapshot import Table
+from datalayer.schema.squash.replay import Replayed, stored_rows, value_columns
+from datalayer.schema.tokens import KEYWORDS, fold, quote, quote_text, significant, tokenize, unquote
+
+__all__ = ["Kept", "kept_rows", "written"]
+
+_ROWS_A_STATEMENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Rows of one table that go into the file, with the columns that are written."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+def kept_rows(first: Replayed, second: Replayed) -> dict[str, Kept]:
+    """Give the rows that two replays have in common, by table.
+
+    A column whose values differ is left out where its default makes them. Raises MigrationRefused naming the
+    table and column of any other.
+    """
+    found: dict[str, Kept] = {}
+    for table in first.schema.tables:
+        if table.kind != "table":
+            continue
+        mine, theirs = stored_rows(first.connection, table), stored_rows(second.connection, table)
+        if not mine and not theirs:
+            continue
+        names = value_columns(table)
+        changing = _changing(table, names, mine, theirs)
+        places = [place for place, name in enumerate(names) if name not in changing]
+        found[table.name] = Kept(
+            tuple(names[place] for place in places), tuple(tuple(row[one] for one in places) for row in mine)
+        )
+    return found
+
+
+def written(replay: Replayed, rows: Mapping[str, Kept], *, heading: str) -> str:
+    """Write the file: `heading`, then each table with its indexes, rows and triggers, then the views."""
+    objects = _in_order(replay)
+    blocks = [heading.rstrip("\n")]
+    numbers = [
+        f"PRAGMA {name} = {value};"
+        for name, value in (
+            ("application_id", replay.schema.application_id),
+            ("user_version", replay.schema.user_version),
+        )
+        if value
+    ]
+    if numbers:
+        blocks.append("\n".join(numbers))
+    last = ""
+    for place, (kind, name, table, sql) in enumerate(objects):
+        comment = replay.comments.get((kind, fold(name)))
+        text = f"{comment}\n{sql};" if comment else f"{sql};"
+        if kind == last == "index" and not comment:
+            blocks[-1] += f"\n{text}"
+        else:
+            blocks.append(text)
+        last = kind
+        follower = objects[place + 1][0] if place + 1 < len(objects) else ""
+        if kind in ("table", "index") and follower != "index":
+            # before the triggers of the table: what they do to a row is in the rows already
+            blocks += _inserts(replay, table, rows)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _changing(
+    table: Table,
+    names: Sequence[str],
+    mine: Sequence[tuple[object, ...]],
+    theirs: Sequence[tuple[object, ...]],
+) -> set[str]:
+    def refuse(what: str) -> MigrationRefused:
+        return MigrationRefused(
+            f"the rows that the migrations put into {table.name} differ from run to run: {what}",
+            why="a consolidated file can hold only rows that are the same each time",
+            hint="write the value itself into the migration, or leave it to a DEFAULT",
+        )
+
+    if len(mine) != len(theirs):
+        raise refuse(f"{len(mine)} and {len(theirs)} rows")
+    found: set[str] = set()
+    for place, name in enumerate(names):
+        if all(_same(one[place], other[place]) for one, other in zip(mine, theirs)):
+            continue
+        column = table.column(name)
+        if column is None or column.default is None or not _is_computed(column.default):
+            raise refuse(f"column {name}")
+        found.add(name)
+    return found
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and (one == other or (one != one and other != other))
+
+
+def _is_computed(default: str) -> bool:
+    tokens = significant(tokenize(default))
+    return any(token.kind == "word" and token.upper not in ("NULL", "TRUE", "FALSE") for token in tokens)
+
+
+def _in_order(replay: Replayed) -> list[tuple[str, str, str, str]]:
+    """Sort the objects: a table, its indexes, its triggers once all that they name is there; views last.
+
+    Triggers of one table keep their order, for it is the order in which they fire.
+    """
+    order = replay.order
+    homes = {fold(name): place for place, (kind, name, _, _) in enumerate(order) if kind == "table"}
+    homes |= {
+        fold(name): len(order) + place for place, (kind, name, _, _) in enumerate(order) if kind == "view"
+    }
+    latest: dict[str, int] = {}
+    keys: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for place, (kind, name, table, sql) in enumerate(order):
+        home = homes.get(fold(table), 0) if kind != "view" else homes[fold(name)]
+        if kind == "trigger":
+            home = max([home, latest.get(fold(table), 0), *_mentioned(sql, homes)])
+            latest[fold(table)] = home
+        rank = ("table", "view", "index", "trigger").index(kind)
+        keys[kind, fold(name)] = (home, rank, place)
+    return sorted(order, key=lambda one: keys[one[0], fold(one[1])])
+
+
+def _mentioned(sql: str, homes: Mapping[str, int]) -> list[int]:
+    names = {fold(unquote(token)) for token in tokenize(sql) if token.kind in ("word", "identifier")}
+    return [homes[name] for name in names if name in homes]
+
+
+def _inserts(replay: Replayed, table: str, rows: Mapping[str, Kept]) -> list[str]:
+    found = replay.schema.table(table)
+    if found is not None and found.kind == "virtual":
+        return _of_virtual(replay, found)
+    kept = rows.get(found.name) if found else None
+    if kept is None or fold(table) in JOURNAL_TABLES:
+        return []
+    names = ", ".join(_bare(name) for name in kept.columns)
+    texts = [f"    ({', '.join(map(_literal, row))})" for row in kept.rows]
+    if not kept.columns:
+        return ["\n".join([f"INSERT INTO {_bare(table)} DEFAULT VALUES;"] * len(kept.rows))]
+    return [
+        f"INSERT INTO {_bare(table)} ({names}) VALUES\n"
+        + ",\n".join(texts[start : start + _ROWS_A_STATEMENT])
+        + ";"
+        for start in range(0, len(texts), _ROWS_A_STATEMENT)
+    ]
+
+
+def _of_virtual(replay: Replayed, table: Table) -> list[str]:
+    """Write what fills a full-text index again: it is read from its content table, or has rows of its own."""
+    words = [token.text.lower() for token in significant(tokenize(table.sql))]
+    if not any(word in ("fts3", "fts4", "fts5") for word in words):
+        return []
+    name = _bare(table.name)
+    if "content" in words:
+        empty = "''" in words
+        return [] if empty else [f"INSERT INTO {name} ({name}) VALUES ('rebuild');"]
+    columns = [column.name for column in table.columns if not column.is_hidden]
+    names = ", ".join(["rowid", *map(_bare, columns)])
+    found = replay.connection.execute(f"SELECT {names} FROM {quote(table.name)} ORDER BY rowid").fetchall()
+    if not found:
+        return []
+    texts = [f"    ({', '.join(map(_literal, row))})" for row in found]
+    return [f"INSERT INTO {name} ({names}) VALUES\n" + ",\n".join(texts) + ";"]
+
+
+def _bare(name: str) -> str:
+    """Write a name without quotes where it needs none."""
+    is_plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+    return name if is_plain and name.upper() not in KEYWORDS else quote(name)
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    if isinstance(value, str):
+        # a literal ends at a NUL
+        return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\x00" in value else quote_text(value)
+    if isinstance(value, float) and math.isinf(value):
+        return "9e999" if value > 0 else "-9e999"
+    return repr(value)

@@ -1,0 +1,235 @@
+"""Holding a folder against itself and against a database: what is there is what the applied files make.
+
+Reads only. What differs is told with the SQL that closes it where that is known; never with a reset.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from datalayer.engine.connection import Engine
+from datalayer.errors import MigrationRefused
+from datalayer.schema import catalog
+from datalayer.schema.difference import Difference, differences
+from datalayer.schema.migrator import migrate
+from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.numbered.pending import Pending, pending
+from datalayer.schema.postgres import derive
+from datalayer.schema.rehearse.copies import blank
+from datalayer.schema.rehearse.facts import Facts, changes_between, facts_of_catalog
+from datalayer.schema.rehearse.replay import replay
+from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.squash.proof import unequal
+from datalayer.schema.squash.replay import StoreOf, replayed
+from datalayer.schema.squash.script import kept_rows, written
+from datalayer.schema.squash.squashing import squash
+from datalayer.schema.target import target_of
+from datalayer.schema.tokens import fold
+from datalayer.schema.validate.finding import RuleFinding
+from datalayer.schema.validate.subject import guess_dialect
+
+__all__ = ["Verification", "verify_database", "verify_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification found.
+
+    `applied` and `pending` are names of files; `closing` are the statements that would bring the database
+    back to what its applied files make, as far as that loses nothing.
+
+    | id | severity | what |
+    |---|---|---|
+    | V001 | error | the database differs from what its applied files make |
+    | V002 | error | the consolidated file makes something else than the numbered files |
+    | V003 | warning | the consolidated file is not the text that squash writes |
+    | V004 | error | a file of which a run has applied only a part |
+    | V005 | info | a table or view that no file makes |
+    | V006 | error | an applied file fails when it is run again on an empty database |
+    | J001, J002, J004, J005 | | as in `migrations validate` |
+    """
+
+    findings: tuple[RuleFinding, ...]
+    closing: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing worse than an info was found."""
+        return all(finding.severity == "info" for finding in self.findings)
+
+
+def verify_folder(folder: Folder, *, store_of: StoreOf | None = None) -> Verification:
+    """Compare the consolidated file of a folder with what the numbered files make; needs no database.
+
+    A folder without one, and one in PostgreSQL's SQL, has nothing to compare. Raises MigrationRefused where a
+    numbered file cannot be run.
+    """
+    source = folder.root / CONSOLIDATED
+    files = folder.files()
+    if not source.is_file() or not files or guess_dialect(folder) != "sqlite":
+        return Verification(())
+    text, place = read_script(source), str(source)
+    with ExitStack() as stack:
+        first = stack.enter_context(replayed(files, store_of=store_of))
+        second = stack.enter_context(replayed(files, store_of=store_of, is_moved=True))
+        try:
+            found = unequal(first, text, kept_rows(first, second))
+        except MigrationRefused as exc:
+            found = [f"{exc.what}: {exc.why}" if exc.why else exc.what]
+    fix = "run `datalayer migrations squash`"
+    if found:
+        words = f"it does not make what the numbered files make: {'; '.join(found[:5])}"
+        return Verification((RuleFinding("V002", "error", place, 1, words, fix),))
+    if squash(folder, store_of=store_of).text != text:
+        words = "it makes what the numbered files make, and is another text than squash writes"
+        return Verification((RuleFinding("V003", "warning", place, 1, words, fix),))
+    return Verification(())
+
+
+def verify_database(engine: Engine, folder: Folder, *, store_of: StoreOf | None = None) -> Verification:
+    """Hold a database against the folder: history and checksums, and its shape against a replay.
+
+    The applied files are run again, in memory, or for a folder in PostgreSQL's SQL in a new database that is
+    dropped at the end; the result is compared with what is there. The database is only read.
+
+    Raises MigrationRefused for a folder that cannot be read, and where no copy can be made.
+    """
+    with engine.transaction(read=True):
+        found = pending(engine, folder)
+    names = set(found.applied)
+    applied = [file for file in folder.files() if file.name in names]
+    findings = [*_of_history(folder, found)]
+    closing: tuple[str, ...] = ()
+    if engine.dialect.name == "sqlite" or guess_dialect(folder) == "sqlite":
+        drift, closing = _against_memory(engine, folder, applied, store_of)
+    else:
+        drift = list(_against_scratch(engine, folder, applied, store_of))
+    return Verification(
+        (*findings, *drift),
+        closing,
+        tuple(file.name for file in applied),
+        tuple(file.name for file in found.files),
+    )
+
+
+def _of_history(folder: Folder, found: Pending) -> Iterator[RuleFinding]:
+    for one in found.findings:
+        line = one["line"]
+        yield RuleFinding(
+            str(one["id"]),
+            "error" if one["severity"] == "error" else "warning" if one["severity"] == "warning" else "info",
+            str(one["file"]),
+            line if isinstance(line, int) else 1,
+            str(one["message"]),
+            str(one["fix"]),
+        )
+    for row in found.journal.values():
+        if row.state != "applied":
+            done = f"{row.statements_done or 0} of {row.statements or '?'} statements"
+            words = (
+                f"a run has applied {done} of {row.name}, then stopped{f': {row.error}' if row.error else ''}"
+            )
+            yield RuleFinding(
+                "V004", "error", str(folder.root), 1, words, "run `datalayer migrate`, which goes on"
+            )
+
+
+def _against_memory(
+    engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
+) -> tuple[list[RuleFinding], tuple[str, ...]]:
+    """Compare with a replay by SQLite; of a PostgreSQL database with what is derived from it."""
+    try:
+        with replayed(applied, store_of=store_of) as made:
+            script = written(made, {}, heading="--")
+            expected = made.schema
+    except MigrationRefused as exc:
+        if store_of is None and any(file.kind == "python" for file in applied):
+            raise
+        return [_broken_file(folder, exc)], ()
+    with engine.transaction(read=True):
+        if engine.dialect.name == "sqlite":
+            live = read(engine.connection())
+            found = differences(_without_journal(expected), _without_journal(live))
+        else:
+            schema = _without_journal(expected)
+            found = catalog.compare(schema, derive(schema), catalog.read(engine))
+    drift = [_of_difference(folder, one) for one in found if fold(one.name) not in JOURNAL_TABLES]
+    is_wrong = any(one.id == "V001" for one in drift)
+    return drift, _closing(engine, script) if is_wrong else ()
+
+
+def _broken_file(folder: Folder, exc: MigrationRefused) -> RuleFinding:
+    words = f"{exc.what}: {exc.why}" if exc.why else exc.what
+    fix = "put the file back as it was applied; the journal keeps its text"
+    return RuleFinding("V006", "error", str(folder.root), 1, words, fix)
+
+
+def _without_journal(schema: Schema) -> Schema:
+    tables = tuple(table for table in schema.tables if fold(table.name) not in JOURNAL_TABLES)
+    return dataclasses.replace(schema, tables=tables)
+
+
+def _of_difference(folder: Folder, one: Difference) -> RuleFinding:
+    place = str(folder.root)
+    if one.change == "extra" and one.kind in ("table", "view"):
+        fix = "leave it, or make it by a migration if it belongs to the schema"
+        return RuleFinding("V005", "info", place, 1, f"{one}, made by no file of the folder", fix)
+    fix = "close it with the SQL below, or write a migration that makes what is there"
+    return RuleFinding("V001", "error", place, 1, f"{one}", fix)
+
+
+def _closing(engine: Engine, script: str) -> tuple[str, ...]:
+    """Give the statements of the plan that leads from the database to the replay, if it loses nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "replay.sql"
+        file.write_text(script, encoding="utf-8")
+        try:
+            # tables besides stay: no file of the folder speaks of them
+            target = dataclasses.replace(target_of(schema_file=file), is_whole=False)
+            return tuple(step.sql for step in migrate(engine, target, plan=True).steps)
+        except MigrationRefused:
+            # rows are in the way, or PostgreSQL has no way; the findings say what differs
+            return ()
+
+
+def _against_scratch(
+    engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
+) -> Iterator[RuleFinding]:
+    """Compare with a replay by PostgreSQL itself, in a new database."""
+    with blank(engine) as scratch:
+        runs = replay(scratch, applied, "datalayer", store_of=store_of)
+        failed = runs[-1].failed if runs else None
+        if failed is not None:
+            words = f"{runs[-1].file.source}:{failed.line}: {failed.error}"
+            yield _broken_file(folder, MigrationRefused(words))
+            return
+        expected = _facts(scratch)
+    live = _facts(engine)
+    for words in changes_between(expected, live):
+        kind, _, rest = words.partition(" ")
+        name, _, what = rest.rpartition(" ")
+        if kind in ("table", "view") and what == "made":
+            text = f"{kind} {name} is extra, made by no file of the folder"
+            yield RuleFinding(
+                "V005", "info", str(folder.root), 1, text, "leave it, or make it by a migration"
+            )
+            continue
+        change = {"made": "extra", "gone": "missing"}.get(what, what)
+        fix = "write a migration that makes what is there, or put the object right by hand"
+        yield RuleFinding("V001", "error", str(folder.root), 1, f"{kind} {name} is {change}", fix)
+
+
+def _facts(engine: Engine) -> Facts:
+    with engine.transaction(read=True):
+        tables, other, _ = facts_of_catalog(catalog.read(engine))
+    return Facts(
+        {name: table for name, table in tables.items() if name not in JOURNAL_TABLES}, {}, other=other
+    )
