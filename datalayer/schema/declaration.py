@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from datalayer.schema.reader import Reader, Unexpected, commas
 from datalayer.schema.tokens import Token
@@ -147,6 +148,8 @@ class _Draft:
     name: str | None = None
 
 
+# a run of many migrations reads the schema once for each
+@lru_cache(maxsize=4096)
 def read_table(sql: str) -> TableText:
     """Read a CREATE TABLE text.
 
@@ -172,6 +175,7 @@ def read_table(sql: str) -> TableText:
     )
 
 
+@lru_cache(maxsize=4096)
 def read_index(sql: str) -> IndexText:
     """Read a CREATE INDEX text. Raises Unexpected."""
     reader = Reader(sql)

@@ -91,6 +91,8 @@ class Work:
         self._ups: dict[str, Up] = {}
         self._ordinal = 0
         self._shape: str | None = None
+        self._shape_seen = ""
+        self._shape_version: tuple[object, ...] | None = None
         self._last: tuple[str, list[Finding], str] = ("", [], "")
         self._done = self._total = 0
 
@@ -157,7 +159,7 @@ class Work:
     def new_row(self, file: MigrationFile) -> JournalRow:
         """Give the journal's row for a file that is about to be applied."""
         if self._shape is None:
-            self._shape = shape(self.engine)
+            self._shape = self._shape_now()
         facts = {"shape_before": self._shape, "backup": str(self.backup_path) if self.backup_path else None}
         return journal.row_of(self.engine, file, self._ordinal + 1, origin=self._origin, **facts)
 
@@ -188,7 +190,7 @@ class Work:
             # the file may have set others
             self.engine.execute("RESET ROLE")
             self.engine.execute(f"SET LOCAL search_path = {quote(self.engine.schema_name)}")
-        after = shape(self.engine)
+        after = self._shape_now()
         row = replace(
             row,
             state="applied",
@@ -240,6 +242,14 @@ class Work:
     @property
     def _origin(self) -> str:
         return f"{self.folder.layout} {self.folder.root}"
+
+    def _shape_now(self) -> str:
+        """Give the shape; SQLite's counter says whether it can be another than the last one."""
+        version = self.engine.fetch_one("PRAGMA schema_version") if self.dialect == "sqlite" else None
+        if version is None or version != self._shape_version:
+            self._shape_seen = shape(self.engine)
+            self._shape_version = version
+        return self._shape_seen
 
     def _call_up(self, file: MigrationFile, done: Done) -> None:
         if self._store is None and self._store_of is not None:
