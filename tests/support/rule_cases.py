@@ -460,12 +460,14 @@ _DATA_CASES = (
         "D003",
         "a copy that leaves out a NOT NULL column",
         {
-            "0002_users.sql": "CREATE TABLE users_new (\n    id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL\n);\n"
+            "0002_users.sql": "CREATE TABLE users_new (\n"
+            "    id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL\n);\n"
             "INSERT INTO users_new (id, email) --!\nSELECT id, email FROM users;\n"
             "DROP TABLE users;\nALTER TABLE users_new RENAME TO users;\n"
         },
         {
-            "0002_users.sql": "CREATE TABLE users_new (\n    id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL\n);\n"
+            "0002_users.sql": "CREATE TABLE users_new (\n"
+            "    id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL\n);\n"
             "INSERT INTO users_new (id, email, name)\nSELECT id, email, '' FROM users;\n"
             "DROP TABLE users;\nALTER TABLE users_new RENAME TO users;\n"
         },

@@ -14,7 +14,7 @@ from datalayer.schema.validate.recreate import LOOSENING
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.sample import Trial, try_with_rows
-from datalayer.schema.validate.source import Source
+from datalayer.schema.validate.source import Source, line_at
 from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES", "needs_rows"]
@@ -67,6 +67,20 @@ def _cascaded(schema: Schema, parent: str) -> list[str]:
     return found
 
 
+def _is_restored(subject: Subject, drop: Step, child: str) -> bool:
+    """Say whether the file inserts the rows of a child again after the drop."""
+    steps = subject.replay.of(drop.source)
+    place = next(number for number, step in enumerate(steps) if step is drop)
+    for step in steps[place + 1 :]:
+        tokens = step.statement.tokens
+        is_into = step.statement.verb in ("INSERT", "REPLACE") and "SELECT" in {
+            token.upper for token in tokens
+        }
+        if is_into and any(fold(unquote(token)) == fold(child) for token in tokens[2:5]):
+            return True
+    return False
+
+
 def _old_drops(subject: Subject, source: Source) -> Iterator[tuple[Step, str]]:
     """Yield each DROP TABLE of a table that the file did not make itself."""
     start = subject.replay.starts.get(source.name)
@@ -99,8 +113,11 @@ def _ignored_pragma(subject: Subject) -> Iterator[Hit]:
         lost: list[str] = []
         blocked = False
         for step, name in _old_drops(subject, source):
-            lost += [child for child in _cascaded(step.before, name) if child not in lost]
-            blocked = blocked or bool(_children(step.before, name))
+            cascaded = _cascaded(step.before, name)
+            lost += [
+                child for child in cascaded if child not in lost and not _is_restored(subject, step, child)
+            ]
+            blocked = blocked or any(child not in cascaded for child, _ in _children(step.before, name))
         begins = any(
             one.verb in ("BEGIN", "SAVEPOINT") and one.line <= pragma.line for one in source.statements
         )
@@ -117,6 +134,7 @@ def _lost_rows(subject: Subject) -> Iterator[Hit]:
         for step, name in _old_drops(subject, source):
             line = step.statement.line
             cascaded = _cascaded(step.before, name) if subject.enforces_foreign_keys else []
+            cascaded = [child for child in cascaded if not _is_restored(subject, step, child)]
             if cascaded and not has_pragma:
                 message = f"DROP TABLE {name} also deletes or changes rows of {', '.join(cascaded)}"
                 yield Hit(source.path, line, message)
@@ -158,7 +176,7 @@ def _rows_in_database(subject: Subject, name: str) -> int | None:
     engine = subject.engine
     if engine is None or not engine.columns(name):
         return None
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {engine.dialect.quote(name)} LIMIT 1000000) AS some"
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {engine.dialect.quote(name)} LIMIT 1000000) AS counted"
     return int(engine.fetch_all(sql)[0][0])
 
 
@@ -292,14 +310,23 @@ def _positional(subject: Subject) -> Iterator[Hit]:
             place = words.index("SELECT")
             if words[place + 1 : place + 3] != ["*", "FROM"]:
                 continue
-            line = statement.line + statement.text.count(
-                "\n", 0, statement.tokens[place].start - statement.tokens[0].start
-            )
-            yield Hit(
-                source.path,
-                line,
-                "SELECT * copies by position: a column in another place gets another's values",
-            )
+            line = line_at(statement, statement.tokens[place])
+            message = "SELECT * copies by position: a column in another place gets another's values"
+            severity = "info" if _is_alike(subject, statement, place) else None
+            yield Hit(source.path, line, message, severity=severity)
+
+
+def _is_alike(subject: Subject, statement: Statement, place: int) -> bool:
+    """Say whether both tables have the same columns in the same order, as far as the replay tells."""
+    step = next((one for one in subject.replay.steps if one.statement is statement), None)
+    words = [token.upper for token in statement.tokens]
+    if step is None or "INTO" not in words[:4] or len(words) <= place + 3:
+        return False
+    new = step.before.table(unquote(statement.tokens[words.index("INTO") + 1]))
+    old = step.before.table(unquote(statement.tokens[place + 3]))
+    if new is None or old is None:
+        return False
+    return [fold(column.name) for column in new.columns] == [fold(column.name) for column in old.columns]
 
 
 RULES = (

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+from datalayer.schema.history import applied_names
 from datalayer.schema.numbered.journal import JournalRow, read
 from datalayer.schema.tokens import fold
 from datalayer.schema.validate.rule import Hit, Rule
@@ -22,7 +23,19 @@ _LONGEST_NUMBER = 6
 
 def _rows(subject: Subject) -> dict[str, JournalRow]:
     """Give the journal of the database by name; empty where none was given."""
-    return {row.name: row for row in read(subject.engine)} if subject.engine is not None else {}
+    rows = read(subject.engine) if subject.engine is not None else []
+    return {row.name: row for row in rows if row.state == "applied"}
+
+
+def _applied(subject: Subject) -> set[str]:
+    """Give what counts as applied in the database: the names of the plain table and of the journal.
+
+    Nothing where none of them is a file of this folder: it is another one's history.
+    """
+    if subject.engine is None:
+        return set()
+    names = {*applied_names(subject.engine), *_rows(subject)}
+    return names if any(source.name in names for source in subject.sources) else set()
 
 
 def _changed(subject: Subject) -> Iterator[Hit]:
@@ -43,16 +56,14 @@ def _changed(subject: Subject) -> Iterator[Hit]:
 
 
 def _out_of_order(subject: Subject) -> Iterator[Hit]:
-    rows = _rows(subject)
-    applied = [source.name for source in subject.sources if source.name in rows]
-    if not applied:
+    applied = _applied(subject)
+    places = [place for place, source in enumerate(subject.sources) if source.name in applied]
+    if not places:
         return
-    last = max(place for place, source in enumerate(subject.sources) if source.name == applied[-1])
-    for source in subject.sources[:last]:
-        if source.name not in rows:
-            yield Hit(
-                source.path, 1, f"{source.name} is pending and sorts before {applied[-1]}, which is applied"
-            )
+    last = subject.sources[places[-1]].name
+    for source in subject.sources[: places[-1]]:
+        if source.name not in applied:
+            yield Hit(source.path, 1, f"{source.name} is pending and sorts before {last}, which is applied")
 
 
 def _skipped(subject: Subject) -> Iterator[Hit]:
@@ -73,14 +84,14 @@ def _skipped(subject: Subject) -> Iterator[Hit]:
 def _skipped_by_version(subject: Subject) -> Iterator[Hit]:
     """Find files below golang-migrate's one version, which nobody has applied."""
     engine = subject.engine
-    rows = _rows(subject)
-    if engine is None or not rows or set(engine.columns("schema_migrations")) != {"version", "dirty"}:
+    applied = _applied(subject)
+    if engine is None or not applied or set(engine.columns("schema_migrations")) != {"version", "dirty"}:
         return
     found = engine.fetch_all("SELECT version FROM schema_migrations")
     version = max((int(row[0]) for row in found), default=-1)
     for source in subject.sources:
         number = source.file.number
-        if number is not None and number <= version and source.name not in rows:
+        if number is not None and number <= version and source.name not in applied:
             message = f"golang-migrate is at version {version} and will never apply {source.name}"
             yield Hit(source.path, 1, message)
 
@@ -96,7 +107,7 @@ def _without_file(subject: Subject) -> Iterator[Hit]:
             line = _line_of_tag(subject, problem.name, last=True)
             yield Hit(problem.path, line, f"the journal names {problem.name} twice")
     there = {source.name for source in subject.sources}
-    for name in _rows(subject):
+    for name in sorted(_applied(subject)):
         if name not in there:
             message = f"the database had {name} applied, and the folder has no such file"
             yield Hit(

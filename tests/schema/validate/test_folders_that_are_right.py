@@ -55,7 +55,13 @@ def test_the_package_has_nothing_to_tell() -> None:
         ("drizzle_postgres", "0002_deep_fog.sql", "SET LOCAL lock_timeout = '2s'", "SELECT 1", "L001"),
         ("drizzle_postgres", "0007_iron_door.sql", "numeric(14, 2)", "numeric(14, 3)", "L009"),
         ("d1/migrations", "0010_optimize.sql", "PRAGMA optimize", "PRAGMA journal_mode", "D005"),
-        ("d1/migrations", "0008_comments_rating.sql", "TABLE comments_new (", "TABLE comments_new (x,", "none"),
+        (
+            "d1/migrations",
+            "0008_comments_rating.sql",
+            "TABLE comments_new (",
+            "TABLE comments_new (x,",
+            "none",
+        ),
     ],
 )
 def test_one_change_is_told(tmp_path: Path, name: str, file: str, old: str, new: str, rule: str) -> None:
