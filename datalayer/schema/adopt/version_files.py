@@ -13,9 +13,6 @@ from typing import cast
 
 __all__ = ["Revision", "ancestors", "read_replaces", "read_revisions"]
 
-# where projects keep alembic's files, seen from the folder of migrations and from the one above it
-_PLACES = (".", "versions", "alembic/versions", "migrations/versions")
-
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -28,7 +25,11 @@ class Revision:
 
 def read_revisions(folder: Path) -> dict[str, Revision]:
     """Give alembic's version files in and around a folder, by revision; those of the nearest place."""
-    for place in (*(folder / name for name in _PLACES), *(folder.parent / name for name in _PLACES)):
+    places = [folder]
+    for base in (folder, folder.parent):
+        # alembic's own name for its folder is alembic, Flask's migrations; each project may have another
+        places += [base / "versions", *sorted(base.glob("*/versions"))]
+    for place in places:
         found = {revision.name: revision for revision in _revisions_in(place)}
         if found:
             return found

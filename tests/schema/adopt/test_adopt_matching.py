@@ -275,15 +275,16 @@ def test_what_lies_before_alembics_heads_is_read_and_never_imported(tmp_path: Pa
     assert missing == []
 
 
+@pytest.mark.parametrize("place", [".", "..", "alembic", "../db_scripts"])
 def test_alembics_revisions_find_files_of_their_words(
-    either: Engine, folder: Folder, root: Path, apply_files: Apply
+    memory: Engine, folder: Folder, root: Path, apply_files: Apply, place: str
 ) -> None:
-    alembic_files(root.parent / "alembic")
-    apply_files(either, 2)
-    either.write("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-    either.write("INSERT INTO alembic_version VALUES ('bbbbbbbbbbbb')")
+    alembic_files(root / place)
+    apply_files(memory, 2)
+    memory.write("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    memory.write("INSERT INTO alembic_version VALUES ('bbbbbbbbbbbb')")
 
-    found = adopt(either, folder, apply=True)
+    found = adopt(memory, folder, apply=True)
 
     assert found.to_record == ("0001_users", "0002_age")
     assert found.without_file == ()
