@@ -25,6 +25,7 @@ from datalayer.repository.base import Repository
 from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.check import Finding, check
 from datalayer.schema.migrator import MigrationResult, migrate
+from datalayer.schema.target import target_of
 from datalayer.schema.violation import complete
 
 __all__ = ["Store", "close_database", "connect", "default_database", "ensure_connection"]
@@ -127,9 +128,21 @@ class Store(Domains):
         """Create the tables of an app's models where they are missing; `migrate --schema` does more."""
         self.engine.peewee.create_tables(models)
 
-    def migrate(self, **options: Any) -> MigrationResult:
-        """Bring the database to the current schema; see `datalayer.schema.migrator.migrate`."""
-        return migrate(self.engine, **options)
+    def migrate(
+        self,
+        *,
+        schema_file: str | os.PathLike[str] | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        to: str | None = None,
+        **options: Any,
+    ) -> MigrationResult:
+        """Bring the database to the current schema, or to that of a file or of a folder's files up to `to`.
+
+        Options (`plan`, `consent`, `lock_timeout_s`, `progress`), effect and errors are those of
+        `datalayer.schema.migrator.migrate`. A Python migration's `up` is called with this store.
+        """
+        target = target_of(schema_file=schema_file, folder=folder, to=to)
+        return migrate(self.engine, target, store_of=lambda _: self, **options)
 
     def check(self, **options: Any) -> list[Finding]:
         """Look for problems without writing a byte; see `datalayer.schema.check.check`."""

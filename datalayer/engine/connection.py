@@ -60,8 +60,9 @@ class Options:
     page cache of each SQLite connection. `pool` is the number of shared PostgreSQL connections (None: one a
     thread), `schema_name` its schema, `application_name` what its server lists. `slow_s` logs slow
     statements; `log_parameters` puts their values, which may be secret, into log and hooks. Read transactions
-    longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of. `clock` gives the time that is
-    stored.
+    longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of. `keeps_journal_mode` leaves a
+    SQLite file that exists in the journal mode it is in, for files of other programs; else it is turned to
+    WAL. `clock` gives the time that is stored.
     """
 
     read_only: bool = False
@@ -75,6 +76,7 @@ class Options:
     log_parameters: bool = False
     long_read_s: float = 5.0
     wal_warn_bytes: int = 64 * 1024 * 1024
+    keeps_journal_mode: bool = False
     application_name: str = "datalayer"
     clock: Callable[[], datetime] = field(default=utc_now)
 

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -335,12 +336,15 @@ class SqliteEngine(Engine):
             ("temp_store", "MEMORY", 2),
             ("cache_size", str(-options.cache_kib), -options.cache_kib),
         ]
-        if self.path is not None and self._is_writable():
+        if self.path is not None and self._is_writable() and not self._keeps_journal_mode(self.path):
             # a mode that cannot be had (a network file system) is an error here, not a surprise later
             settings.append(("journal_mode", "WAL", "wal"))
             settings.append(("journal_size_limit", str(64 * 1024 * 1024), 64 * 1024 * 1024))
         settings.append(("synchronous", options.synchronous, synchronous))
         return settings
+
+    def _keeps_journal_mode(self, path: Path) -> bool:
+        return self.options.keeps_journal_mode and path.exists() and path.stat().st_size > 0
 
     def _is_writable(self) -> bool:
         assert self.path is not None

@@ -11,6 +11,7 @@ from datalayer.engine.connection import Engine
 from datalayer.schema import catalog, history, physical
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.finding import Finding
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.postgres import derive
 from datalayer.schema.snapshot import Schema
 from datalayer.schema.target import target_of
@@ -56,7 +57,7 @@ def _sqlite_schema(expected: Schema | None, found: Schema) -> list[Finding]:
         return []
     if not (found.tables or found.views):
         return [_nothing_there()]
-    findings = [_finding(difference) for difference in differences(expected, found)]
+    findings = [_finding(one) for one in differences(expected, found) if not _is_record(one)]
     for name, mine, theirs in (
         ("user_version", expected.user_version, found.user_version),
         ("application_id", expected.application_id, found.application_id),
@@ -107,7 +108,13 @@ def _postgres(engine: Engine, expected: Schema | None) -> list[Finding]:
         return findings
     if found.is_empty:
         return [_nothing_there()]
-    return [*findings, *map(_finding, catalog.compare(expected, derive(expected), found))]
+    wrong = catalog.compare(expected, derive(expected), found)
+    return [*findings, *(_finding(one) for one in wrong if not _is_record(one))]
+
+
+def _is_record(difference: Difference) -> bool:
+    """Whether this is only about how the record of migrations is kept: old programs made it otherwise."""
+    return difference.table in JOURNAL_TABLES and difference.change != "missing"
 
 
 def _not_valid(found: catalog.Catalog) -> Iterator[Finding]:

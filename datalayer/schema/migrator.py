@@ -34,6 +34,7 @@ from datalayer.schema.creation import create_on_postgres, create_on_sqlite, lock
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.pending import pending
 from datalayer.schema.numbered.run import run
 from datalayer.schema.plan import Step, step_of
@@ -152,7 +153,7 @@ class _Call:
 
     def refuse_if_foreign(self, found: Sequence[Difference]) -> None:
         """Refuse the package's own schema in a database that has none of its tables, but others."""
-        ours = {fold(table.name) for table in self.target.schema.tables}
+        ours = {fold(table.name) for table in self.target.schema.tables} - set(JOURNAL_TABLES)
         missing = {fold(d.name) for d in found if d.kind == "table" and d.change == "missing"}
         if not (self.target.is_own and ours <= missing):
             return
@@ -263,7 +264,7 @@ class _Sqlite:
             raise self.target.unknown or MigrationRefused(f"{self.target.source} tells no schema")
         with self.engine.transaction(read=True):
             planned = self.plan(self.wanted)
-            steps = steps_of(self.connection, planned)
+            steps = steps_of(self.connection, planned, measured=plan)
             missing = self.unrecorded()
             if plan:
                 foresee(self.connection, planned, self.call.consent)
@@ -277,7 +278,7 @@ class _Sqlite:
         wanted, consent = self.wanted, self.call.consent
         assert wanted is not None
         planned = self.plan(wanted)
-        steps, missing = steps_of(self.connection, planned), self.unrecorded()
+        steps, missing = steps_of(self.connection, planned, measured=False), self.unrecorded()
         kept = None
         if destroys(self.connection, planned, consent) and not consent.skip_backup and self.engine.path:
             kept = backup(self.engine).path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from datalayer.schema.change import breaches, schema_text
 from datalayer.schema.change.applying import apply, refuse
@@ -62,11 +63,13 @@ def plan_change(connection: sqlite3.Connection, wanted: Wanted, consent: Consent
 
 def destroys(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> bool:
     """Whether a plan drops or changes values that are there: a backup comes first then."""
-    if any(count_rows(connection, table.name) for table in plan.pairing.dropped):
+    if any(_has_rows(connection, table.name) for table in plan.pairing.dropped):
         return True
     if consent.allow_data_loss and any(_may_change(change) for change in plan.changes):
         return True
-    return any(_values(connection, pair, column) for pair in plan.pairing.pairs for column in pair.dropped)
+    return any(
+        _has_values(connection, pair, column) for pair in plan.pairing.pairs for column in pair.dropped
+    )
 
 
 def perform(
@@ -135,8 +138,8 @@ def _lost_columns(connection: sqlite3.Connection, pairing: Pairing, consent: Con
         for column in pair.dropped:
             if consent.may_drop_column(pair.found.name, column.name):
                 continue
-            count = _values(connection, pair, column)
-            if count:
+            if _has_values(connection, pair, column):
+                count = _values(connection, pair, column)
                 message = f"column {column.name} has {count} values and is not in the wanted schema"
                 rows = breaches.first_values(connection, pair.found, column.name)
                 yield Breach("data-loss", pair.found.name, column.name, count, message, rows)
@@ -148,6 +151,16 @@ def _values(connection: sqlite3.Connection, pair: Pair, column: Column) -> int:
         return 0
     sql = f"SELECT count({quote(column.name)}) FROM {quote(pair.found.name)}"
     return int(connection.execute(sql).fetchone()[0])
+
+
+def _has_values(connection: sqlite3.Connection, pair: Pair, column: Column) -> bool:
+    return column.generated is None and _has_rows(
+        connection, pair.found.name, f"WHERE {quote(column.name)} IS NOT NULL"
+    )
+
+
+def _has_rows(connection: sqlite3.Connection, table: str, condition: str = "") -> bool:
+    return connection.execute(f"SELECT 1 FROM {quote(table)} {condition} LIMIT 1").fetchone() is not None
 
 
 def _may_change(change: Change) -> bool:
@@ -180,10 +193,14 @@ def foresee(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> Non
         raise refuse(found, "correct these rows, or the schema")
 
 
-def steps_of(connection: sqlite3.Connection, plan: Plan) -> tuple[Step, ...]:
-    """Give a plan as steps, in the order in which they are done, with what each costs."""
-    steps = [*_drops(connection, plan)]
-    steps += [_table_step(connection, plan, change) for change in plan.changes if change.way != "nothing"]
+def steps_of(connection: sqlite3.Connection, plan: Plan, *, measured: bool) -> tuple[Step, ...]:
+    """Give a plan as steps, in the order in which they are done, with what each costs.
+
+    `measured`: with rows, bytes and seconds, for which every table that changes is read once.
+    """
+    measure = partial(size_of, connection) if measured else _unmeasured
+    steps = [*_drops(plan, measure)]
+    steps += [_table_step(connection, change, measure) for change in plan.changes if change.way != "nothing"]
     steps += [Step("table", table.name, table.sql, "create") for table in plan.pairing.created]
     steps += [Step("index", index.name, index.sql, "scan") for index in plan.created_indexes]
     steps += [Step("view", view.name, view.sql, "alter") for view in plan.created_views]
@@ -197,7 +214,11 @@ def steps_of(connection: sqlite3.Connection, plan: Plan) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _drops(connection: sqlite3.Connection, plan: Plan) -> Iterator[Step]:
+def _unmeasured(_: str) -> None:
+    return None
+
+
+def _drops(plan: Plan, measure: Callable[[str], Size | None]) -> Iterator[Step]:
     made = {fold(view.name) for view in plan.created_views}
     fired = {fold(trigger.name) for trigger in plan.created_triggers}
     for trigger in plan.dropped_triggers:
@@ -209,23 +230,38 @@ def _drops(connection: sqlite3.Connection, plan: Plan) -> Iterator[Step]:
     for index in plan.dropped_indexes:
         yield Step("index", index.name, f"DROP INDEX {quote(index.name)}", "alter")
     for table in plan.pairing.dropped:
-        size = size_of(connection, table.name)
-        risk = f"{size.rows} rows go" if size.rows else "it is empty"
-        sql = f"DROP TABLE {quote(table.name)}"
-        yield Step("table", table.name, sql, "drop", size.rows, size.size_bytes, None, risk)
+        size = measure(table.name)
+        step = Step("table", table.name, f"DROP TABLE {quote(table.name)}", "drop")
+        yield (
+            step
+            if size is None
+            else replace(
+                step,
+                rows=size.rows,
+                size_bytes=size.size_bytes,
+                risk=f"{size.rows} rows go" if size.rows else "it is empty",
+            )
+        )
 
 
-def _table_step(connection: sqlite3.Connection, plan: Plan, change: Change) -> Step:
+def _table_step(
+    connection: sqlite3.Connection, change: Change, measure: Callable[[str], Size | None]
+) -> Step:
     pair = change.pair
-    size = size_of(connection, pair.found.name) if change.way != "alter" else Size(0, 0)
-    seconds = seconds_of(change.way, size)
-    risk = "; ".join(_risks(connection, plan, change))
-    return Step(
-        "table", pair.wanted.name, pair.wanted.sql, change.way, size.rows, size.size_bytes, seconds, risk
+    step = Step("table", pair.wanted.name, pair.wanted.sql, change.way)
+    size = measure(pair.found.name) if change.way != "alter" else Size(0, 0)
+    if size is None:
+        return step
+    return replace(
+        step,
+        rows=size.rows,
+        size_bytes=size.size_bytes,
+        seconds=seconds_of(change.way, size),
+        risk="; ".join(_risks(connection, change)),
     )
 
 
-def _risks(connection: sqlite3.Connection, plan: Plan, change: Change) -> Iterator[str]:
+def _risks(connection: sqlite3.Connection, change: Change) -> Iterator[str]:
     """Say why it is done this way, and what happens to values."""
     pair = change.pair
     if pair.found.name != pair.wanted.name:

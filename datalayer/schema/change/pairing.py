@@ -5,18 +5,20 @@ By name, and by the renames that the user declared; never by position, never by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TypeVar
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change.consent import Consent
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import fold
 
 __all__ = ["Pair", "Pairing", "is_journal", "pair_up"]
 
-# the record of what was applied is not part of the schema that an app's file describes
-_JOURNALS = frozenset({"migrations", "migrations_journal"})
+Named = TypeVar("Named", Column, Table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def pair_up(found: Schema, wanted: Schema, consent: Consent, *, exact: bool) -> 
             pairs.append(Pair(source, table, _column_sources(source, table, columns)))
     used = {fold(pair.found.name) for pair in pairs}
     rest = [table for table in _plain(found) if fold(table.name) not in used]
-    kept = [table for table in rest if not exact or fold(table.name) in _JOURNALS]
+    kept = [table for table in rest if not exact or is_journal(table.name)]
     if not exact:
         kept = [table for table in kept if not consent.drop_tables or not _is_named(table, consent)]
     dropped = [table for table in rest if table not in kept]
@@ -99,8 +101,8 @@ def pair_up(found: Schema, wanted: Schema, consent: Consent, *, exact: bool) -> 
 
 
 def is_journal(name: str) -> bool:
-    """Whether a table is one in which migrations are recorded."""
-    return fold(name) in _JOURNALS
+    """Whether a table records migrations: that is no part of the schema that an app's file describes."""
+    return fold(name) in JOURNAL_TABLES
 
 
 def _is_named(table: Table, consent: Consent) -> bool:
@@ -216,16 +218,20 @@ def _suggestions(pairing: Pairing) -> Iterator[str]:
 
 
 def _alike(
-    gone: Sequence[Column] | Sequence[Table],
-    new: Sequence[Column] | Sequence[Table],
-    likeness: object,
+    gone: Sequence[Named], new: Sequence[Named], is_like: Callable[[Named, Named], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Give the pairs in which each looks like the other and like no third."""
-    assert callable(likeness)
-    for one in gone:
-        others = [other for other in new if likeness(one, other)]
-        if len(others) == 1 and len([back for back in gone if likeness(back, others[0])]) == 1:
-            yield one.name, others[0].name
+    """Give the pairs in which each is most like the other; of several alike, the names decide."""
+    best = {one.name: _best(one, new, is_like) for one in gone}
+    back = {one.name: _best(one, gone, lambda other, own: is_like(own, other)) for one in new}
+    return ((one, other) for one, other in best.items() if other is not None and back[other] == one)
+
+
+def _best(one: Named, others: Sequence[Named], is_like: Callable[[Named, Named], bool]) -> str | None:
+    names = [other.name for other in others if is_like(one, other)]
+    if len(names) < 2:
+        return names[0] if names else None
+    near = get_close_matches(fold(one.name), [fold(name) for name in names], n=1, cutoff=0.5)
+    return next((name for name in names if near and fold(name) == near[0]), None)
 
 
 def _column_likeness(gone: Column, new: Column) -> bool:
