@@ -21,6 +21,7 @@ __all__ = ["Finding", "Pending", "difference_of", "finding", "pending", "refuse_
 
 Finding = dict[str, object]
 _LONGEST_DIFF = 40
+_LONGEST_LINE = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def refuse_edited(engine: Engine, found: Pending) -> None:
         f"{first['file']} was changed after it had been applied{more}; nothing was changed in"
         f" {engine.display_url}",
         findings=edited,
-        why=str(first.get("diff") or first["message"]),
+        why=str(first["message"]) if "diff" not in first else _first_change(str(first["diff"])),
         hint=str(first["fix"]),
     )
 
@@ -101,6 +102,15 @@ def difference_of(before: str, after: str, name: str) -> str:
     if len(lines) > _LONGEST_DIFF:
         lines = [*lines[:_LONGEST_DIFF], f"... and {len(lines) - _LONGEST_DIFF} lines more"]
     return "\n".join(lines)
+
+
+def _first_change(diff: str) -> str:
+    """Give the first line of a unified diff that went and the one that came, for a message of one line."""
+    lines = diff.splitlines()[3:]
+    gone = next((line[1:].strip() for line in lines if line.startswith("-")), None)
+    come = next((line[1:].strip() for line in lines if line.startswith("+")), None)
+    was, now = (f"`{one[:_LONGEST_LINE]}`" if one else "nothing" for one in (gone, come))
+    return f"it was {was}, and is {now} (`migrations list --json` shows all of it)"
 
 
 def _refuse_doubles(folder: Folder, files: Sequence[MigrationFile]) -> None:

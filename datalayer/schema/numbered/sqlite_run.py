@@ -106,7 +106,7 @@ def _refuse_new_breaks(engine: Engine, before: _Broken) -> None:
             "table": table,
             "object": parent,
             "count": len(rows),
-            "message": f"{len(rows)} rows of {table} refer to rows of {parent} that are not there",
+            "message": f"{len(rows)} row{'s'[: len(rows) != 1]} of {table} would refer to nothing in {parent}",
             "rows": [row for row in rows[:_MOST_ROWS] if row is not None],
         }
         for (table, parent), rows in by_pair.items()
@@ -114,7 +114,8 @@ def _refuse_new_breaks(engine: Engine, before: _Broken) -> None:
     first = findings[0]
     shown = ", ".join(map(str, by_pair[next(iter(by_pair))][:_MOST_ROWS]))
     raise MigrationRefused(
-        f"the migrations would break {len(new)} references; nothing was changed in {engine.display_url}",
+        f"the migrations would break {new.total()} reference{'s'[: new.total() != 1]};"
+        f" nothing was changed in {engine.display_url}",
         findings=findings,
         why=f"{first['message']} (rowid {shown})",
         hint="move or delete these rows in the migration itself",

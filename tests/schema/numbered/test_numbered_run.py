@@ -99,7 +99,9 @@ def test_an_applied_file_that_was_changed_stops_the_run_and_the_change_is_shown(
         run(engine, folder)
 
     assert _ids(refused.value.findings) == [("J001", "error")]
-    assert "-CREATE TABLE a (x INTEGER);\n+CREATE TABLE a (x TEXT);" in str(refused.value.why)
+    diff = str(refused.value.findings[0]["diff"])
+    assert "-CREATE TABLE a (x INTEGER);\n+CREATE TABLE a (x TEXT);" in diff
+    assert "it was `CREATE TABLE a (x INTEGER);`, and is `CREATE TABLE a (x TEXT);`" in str(refused.value.why)
     assert "b" not in table_names(engine)
 
 

@@ -85,7 +85,7 @@ def test_references_that_would_break_are_refused_and_the_rows_named(engine: Engi
     run(engine, folder)
     folder_of(tmp_path / "m", _PARENT_AND_CHILDREN, "CREATE TABLE x (y); DELETE FROM parent WHERE id = 2")
 
-    with pytest.raises(MigrationRefused, match="would break 1 references") as refused:
+    with pytest.raises(MigrationRefused, match="would break 1 reference;") as refused:
         run(engine, folder)
 
     assert refused.value.findings[0]["table"] == "child"
