@@ -215,7 +215,7 @@ def _refuse_blocked(engine: Engine, journals: Sequence[ForeignJournal]) -> None:
 def _no_shape(
     engine: Engine, folder: Folder, shape: ShapeMatch, journals: Sequence[ForeignJournal]
 ) -> MigrationRefused:
-    nearest = f"nearest is {shape.names[-1]}" if shape.names else "not even the empty one is near"
+    nearest = f"nearest is {shape.names[-1]}" if shape.names else "nearest is the empty schema"
     reasons = [str(difference) for difference in shape.differences[:4]]
     if len(shape.differences) > 4:
         reasons.append(f"and {len(shape.differences) - 4} more")

@@ -95,5 +95,11 @@ def read_things(connection: Any, schema: str) -> Mapping[Key, Thing]:
     # what is in the search path is told without its schema
     connection.execute("SELECT set_config('search_path', %s, true)", (quote(schema),))
     found = connection.execute(_THINGS, {"schema": schema}).fetchall()
-    prefix = re.compile(rf'(?<![\w"$])(?:{re.escape(quote(schema))}|{re.escape(schema)})\.')
-    return {(kind, name): Thing(table, prefix.sub("", text)) for kind, name, table, text in found}
+    name = f"{re.escape(quote(schema))}|{re.escape(schema)}"
+    # what stands in quotes is somebody's text, the body of a function for one
+    prefix = re.compile(rf"""\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|(?<![\w"$])(?:{name})\.""", re.DOTALL)
+
+    def without_schema(text: str) -> str:
+        return prefix.sub(lambda found: found[0] if found[0][0] in "$'" else "", text)
+
+    return {(kind, key): Thing(table, without_schema(text)) for kind, key, table, text in found}

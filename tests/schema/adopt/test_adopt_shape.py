@@ -233,6 +233,8 @@ ON_THE_SERVER = (
     """BEGIN;
     CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN NEW.born := now(); RETURN NEW; END; $$;
+    CREATE FUNCTION grown_up() RETURNS bigint LANGUAGE plpgsql AS $f$
+        BEGIN RETURN (SELECT count(*) FROM public.people); END $f$;
     CREATE TRIGGER touch BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION public.touch();
     COMMIT;""",
     """SELECT pg_catalog.set_config('search_path', '', false);
@@ -241,6 +243,7 @@ ON_THE_SERVER = (
     CREATE TABLE public.pets (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         owner int REFERENCES public.people (id) ON DELETE CASCADE);
+    ALTER TABLE public.pets ADD COLUMN name text DEFAULT 'public.people';
     CREATE VIEW grown AS SELECT id FROM public.people WHERE born < '2000-01-01';
     GRANT SELECT ON grown TO nobody_of_this_name;""",
 )
@@ -283,6 +286,50 @@ def test_another_function_body_on_the_server_is_told(server: Engine, server_fold
     assert [(each.change, each.kind, each.name) for each in found.differences] == [
         ("changed", "function", "touch()")
     ]
+
+
+def test_partitions_policies_and_materialized_views_belong_to_the_shape(
+    server: Engine, tmp_path: Path
+) -> None:
+    folder = write(
+        tmp_path / "m",
+        "CREATE TABLE ev (at date NOT NULL) PARTITION BY RANGE (at);"
+        " CREATE TABLE ev1 PARTITION OF ev FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');",
+        "ALTER TABLE ev ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON public.ev USING (at > '2024-01-01');",
+        "CREATE MATERIALIZED VIEW mv AS SELECT count(*) FROM public.ev; CREATE UNIQUE INDEX mvu"
+        " ON mv (count);",
+        "CREATE DOMAIN d AS text CHECK (VALUE <> '');",
+    )
+    seen: list[int] = []
+
+    for count in range(5):
+        if count:
+            for statement in folder.files()[count - 1].statements("postgresql"):
+                server.write(statement.text)
+        found = by_shape(server, folder)
+        seen += [len(found.names)] if found.exact else []
+
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_what_an_extension_brings_is_within_reach_of_the_replay(server: Engine, tmp_path: Path) -> None:
+    # the tests' own server has vector; another one may have what it is built with alone
+    (extension,) = server.fetch_one(
+        "SELECT name FROM pg_available_extensions WHERE name IN ('vector', 'plpgsql') ORDER BY name DESC"
+    ) or ("",)
+    text = f"CREATE EXTENSION IF NOT EXISTS {extension};"
+    text += (
+        "CREATE TABLE u (e public.vector(3)); CREATE INDEX u_e ON u USING hnsw (e vector_l2_ops);"
+        if extension == "vector"
+        else "CREATE TABLE u (e text);"
+    )
+    folder = write(tmp_path / "m", text)
+    run(server, folder, 1)
+
+    found = by_shape(server, folder)
+
+    assert (found.exact, found.names, found.extra) == (True, ("0001_step",), ())
+    assert server.fetch_all("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'datalayer%'") == []
 
 
 def test_the_replay_on_the_server_leaves_no_trace_and_reaches_no_live_table(
