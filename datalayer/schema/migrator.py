@@ -226,6 +226,8 @@ class _Sqlite:
         """Make the whole schema; None where another process has done so meanwhile."""
         assert self.target.whole is not None
         steps = tuple(step_of(statement) for statement in runnable(self.target.whole.script))
+        if not steps and not self.target.names:
+            return MigrationResult()
         if not plan and not self.locked(self.create_if_fresh):
             return None
         return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)

@@ -31,6 +31,7 @@ __all__ = [
     "Column",
     "ForeignKey",
     "Index",
+    "KeyIndex",
     "Schema",
     "Table",
     "Term",
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 TableKind = Literal["table", "virtual", "shadow"]
+KeyIndex = tuple[str, tuple[tuple[str | None, object, object, object], ...]]
+"""An index that SQLite made for a key: the number in its name, and its columns as index_xinfo has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its constraints and indexes, in the order of its text."""
+    """A table with its constraints and indexes, in the order of its text.
+
+    `key_indexes` are the indexes that SQLite made for its keys, as they lie in the file.
+    """
 
     name: str
     sql: str
@@ -113,6 +119,7 @@ class Table:
     indexes: tuple[Index, ...]
     is_strict: bool
     is_without_rowid: bool
+    key_indexes: tuple[KeyIndex, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Give the column of this name in any letter case, or None."""
@@ -316,7 +323,22 @@ def _table(
         indexes,
         strict,
         without_rowid,
+        () if kind == "virtual" else _key_indexes(connection, name),
     )
+
+
+def _key_indexes(connection: sqlite3.Connection, table: str) -> tuple[KeyIndex, ...]:
+    rows = _rows(
+        connection,
+        "SELECT i.name, x.name, x.coll, x.\"desc\", x.key FROM pragma_index_list(?, 'main') AS i,"
+        " pragma_index_xinfo(i.name, 'main') AS x WHERE i.origin <> 'c' ORDER BY i.name, x.seqno",
+        (table,),
+    )
+    parts: dict[str, list[tuple[str | None, object, object, object]]] = {}
+    for index, column, collation, descending, key in rows:
+        part = (None if column is None else str(column), collation, descending, key)
+        parts.setdefault(str(index).rpartition("_")[2], []).append(part)
+    return tuple((number, tuple(columns)) for number, columns in sorted(parts.items()))
 
 
 def _column_rows(connection: sqlite3.Connection, name: str) -> list[tuple[object, ...]]:

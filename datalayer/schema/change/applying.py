@@ -45,6 +45,8 @@ class _Work:
     order: Sequence[tuple[str, str]]
     # what a table is called while another one takes its name, by its folded name
     aside: dict[str, str] = field(default_factory=dict[str, str])
+    # rows of the tables made anew, by their folded names
+    rows: dict[str, int] = field(default_factory=dict[str, int])
 
     def run(self, sql: str) -> None:
         self.connection.execute(sql)
@@ -79,6 +81,7 @@ def apply(
     if schema_text.can_write(connection):
         schema_text.put_in_order(connection, order, _texts(plan))
     _check_references(work)
+    _check_what_is_kept(work)
     _prove_schema(work)
 
 
@@ -214,20 +217,23 @@ def _make_virtual_tables(work: _Work) -> None:
 def _rebuild(work: _Work, change: Change) -> None:
     pair, connection = change.pair, work.connection
     old = work.aside[fold(pair.found.name)]
+    # one that keeps its text elsewhere would look for it there, under names that may have changed
+    rows = 0 if external_content(pair.found.sql) else count_rows(connection, old)
     work.run(pair.wanted.sql)
-    if pair.found.sql and _is_contentless(pair.found) and count_rows(connection, old):
+    if rows and _is_contentless(pair.found):
         raise MigrationRefused(
             f"{pair.found.name} keeps no text of its own, so it cannot be made anew; nothing was changed",
             hint=f"let it go by --drop-table {pair.found.name}, then fill a new one from the texts' table",
         )
     try:
-        copy(connection, pair, old, work.advance)
+        copy(connection, pair, old, rows, work.advance)
     except sqlite3.IntegrityError as exc:
         raise _explain(connection, pair, old, exc) from exc
     released = frozenset(_released(pair, work.consent))
-    if not is_complete(connection, pair, old, may_change=released):
+    if not is_complete(connection, pair, old, rows, may_change=released):
         raise _changed(connection, pair, old, released)
     work.run(f"DROP TABLE {quote(old)}")
+    work.rows[fold(pair.wanted.name)] = rows
 
 
 def _is_contentless(table: Table) -> bool:
@@ -316,7 +322,6 @@ def _retell(work: _Work) -> None:
     found: list[Breach] = []
     for change in work.plan.retold:
         found += _scan(work.connection, change)
-        work.advance(0)
     if found:
         raise refuse(found, "correct these rows, or the schema")
 
@@ -364,7 +369,7 @@ def _make_indexes(work: _Work) -> None:
                     f"index {index.name} cannot be made; nothing was changed", why=str(exc)
                 ) from exc
             raise refuse(found, "correct these rows, or the schema") from exc
-        work.advance(0)
+        work.advance(work.rows.get(fold(index.table), 0))
 
 
 def _make_views_and_triggers(work: _Work) -> None:
@@ -432,6 +437,35 @@ def _is_other(pair: Pair, name: str) -> bool:
     if column is None or source is None:
         return True
     return converts(pair, column) or collation_of(column) != collation_of(source) or is_filled(pair, column)
+
+
+def _check_what_is_kept(work: _Work) -> None:
+    """See that the views and triggers of somebody else, made again, still find what they speak of."""
+    wanted = {fold(one.name) for one in (*work.plan.wanted.views, *work.plan.wanted.triggers)}
+    for view in work.plan.created_views:
+        if fold(view.name) not in wanted:
+            _compile(work, f"view {view.name}", f"SELECT * FROM {quote(view.name)}")
+    for trigger in work.plan.created_triggers:
+        if fold(trigger.name) not in wanted:
+            table = quote(trigger.table)
+            column = quote(str(work.connection.execute(f"SELECT * FROM {table} LIMIT 0").description[0][0]))
+            for sql in (
+                f"INSERT INTO {table} DEFAULT VALUES",
+                f"UPDATE {table} SET {column} = {column}",
+                f"DELETE FROM {table}",
+            ):
+                _compile(work, f"trigger {trigger.name}", sql)
+
+
+def _compile(work: _Work, name: str, sql: str) -> None:
+    try:
+        work.connection.execute(f"EXPLAIN {sql}").fetchall()
+    except sqlite3.OperationalError as exc:
+        raise MigrationRefused(
+            f"{name} is no part of the schema and would not work any more; nothing was changed",
+            why=str(exc),
+            hint="drop it, or change it once the migration is through",
+        ) from exc
 
 
 def _prove_schema(work: _Work) -> None:

@@ -44,8 +44,8 @@ _CHUNK_ROWS = 100_000
 _MOST_COLUMNS = 2_000
 
 
-def copy(connection: sqlite3.Connection, pair: Pair, old: str, advance: Advance) -> None:
-    """Copy all rows of the table that is now called `old` into the new table of `pair`.
+def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, advance: Advance) -> None:
+    """Copy the table that is now called `old`, all of its `rows`, into the new table of `pair`.
 
     By name, in the order of the old rowids, which the rows keep. OR ABORT overrides the ON CONFLICT clauses
     of the new table, which would swallow rows. Foreign keys must be off and triggers gone.
@@ -64,13 +64,15 @@ def copy(connection: sqlite3.Connection, pair: Pair, old: str, advance: Advance)
     else:
         place = f"o.{quote(number)}"
         select = f"SELECT {', '.join(expressions)} FROM {quote(old)} AS o"
-        for low, high, rows in _chunks(connection, old, number):
+        for low, high, size in _chunks(connection, old, number, rows):
             connection.execute(f"{into} {select} WHERE {place} BETWEEN ? AND ? ORDER BY {place}", (low, high))
-            advance(rows)
+            advance(size)
 
 
-def is_complete(connection: sqlite3.Connection, pair: Pair, old: str, *, may_change: frozenset[str]) -> bool:
-    """Whether every row of `old` is in the new table with the same values, and no other row is.
+def is_complete(
+    connection: sqlite3.Connection, pair: Pair, old: str, rows: int, *, may_change: frozenset[str]
+) -> bool:
+    """Whether each of the `rows` of `old` is in the new table with the same values, and no other row is.
 
     A value that the new type converts counts as the same when it comes back from the new form unchanged.
     `may_change` are the names of wanted columns whose values the user lets go. One pass over both.
@@ -79,8 +81,7 @@ def is_complete(connection: sqlite3.Connection, pair: Pair, old: str, *, may_cha
         name = quote(pair.wanted.name)
         connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
         return True
-    before, after = count_rows(connection, old), count_rows(connection, pair.wanted.name)
-    if before != after:
+    if count_rows(connection, pair.wanted.name) != rows:
         return False
     join = _join(pair)
     conditions = [condition for column, condition in _conditions(pair) if column not in may_change]
@@ -90,7 +91,7 @@ def is_complete(connection: sqlite3.Connection, pair: Pair, old: str, *, may_cha
         f"SELECT count(*) FROM {quote(old)} AS o CROSS JOIN {quote(pair.wanted.name)} AS n ON {join}"
         f" WHERE {all_of(conditions)}"
     ).fetchone()[0]
-    return same == before
+    return same == rows
 
 
 def changed_rows(
@@ -149,12 +150,12 @@ def _lists(pair: Pair) -> tuple[list[str], list[str]]:
     return names, expressions
 
 
-def _chunks(connection: sqlite3.Connection, old: str, number: str) -> Iterator[tuple[int, int, int]]:
-    """Give runs of rowids, so that progress can be told and Ctrl-C is heard between them."""
+def _chunks(
+    connection: sqlite3.Connection, old: str, number: str, rows: int
+) -> Iterator[tuple[int, int, int]]:
+    """Give runs of rowids, so that progress can be told."""
     name, column = quote(old), quote(number)
-    low, high, rows = connection.execute(
-        f"SELECT min({column}), max({column}), count(*) FROM {name}"
-    ).fetchone()
+    low, high = connection.execute(f"SELECT min({column}), max({column}) FROM {name}").fetchone()
     while rows > _CHUNK_ROWS:
         last = connection.execute(
             f"SELECT {column} FROM {name} WHERE {column} >= ? ORDER BY {column} LIMIT 1 OFFSET ?",

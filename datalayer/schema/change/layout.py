@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from datalayer.schema.change.pairing import Pair
-from datalayer.schema.snapshot import Column, Table, Term, Unique
+from datalayer.schema.snapshot import Column, KeyIndex, Table, Term, Unique
 from datalayer.schema.tokens import canonical, fold, tokenize
 
 __all__ = ["affinity", "collation_of", "converts", "reasons_to_rebuild"]
@@ -95,21 +95,23 @@ def _key_reasons(pair: Pair) -> Iterator[str]:
     found, wanted = pair.found, pair.wanted
     if _key_shape(found.primary_key, found, {}) != _key_shape(wanted.primary_key, wanted, _back(pair)):
         yield "the primary key changes"
-    # each UNIQUE has an index that is known by its place among them (sqlite_autoindex_t_1, ...)
-    before = [_key_shape(key, found, {}) for key in found.uniques]
-    after = [_key_shape(key, wanted, _back(pair)) for key in wanted.uniques]
-    if before != after:
-        yield "the UNIQUE constraints change"
-    if _key_order(found) != _key_order(wanted):
-        yield "the order of the keys changes"
+    if _key_indexes(found, {}) != _key_indexes(wanted, _back(pair)):
+        yield "the keys have other indexes"
 
 
-def _key_order(table: Table) -> list[bool]:
-    """Tell where the primary key stands among the UNIQUEs: their indexes are named by place."""
-    if table.primary_key is None or not table.uniques:
-        return []
-    words = [token.upper for token in tokenize(table.sql)]
-    return [word == "PRIMARY" for word in words if word in ("PRIMARY", "UNIQUE")]
+def _key_indexes(table: Table, names: dict[str, str]) -> list[KeyIndex]:
+    """Give the indexes of the keys, as they lie in the file, with columns as they were called before.
+
+    The text of a table must not disagree with them: SQLite finds them by number.
+    """
+    return [
+        (number, tuple((_before(part[0], names), *part[1:]) for part in parts))
+        for number, parts in table.key_indexes
+    ]
+
+
+def _before(name: str | None, names: dict[str, str]) -> str | None:
+    return None if name is None else names.get(fold(name), fold(name))
 
 
 def _back(pair: Pair) -> dict[str, str]:

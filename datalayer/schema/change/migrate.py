@@ -25,6 +25,7 @@ from datalayer.schema.tokens import fold
 __all__ = ["Wanted", "destroys", "foresee", "perform", "plan_change", "steps_of", "unguarded"]
 
 Progress = Callable[[int, int], object]
+_STEPS_BETWEEN_SIGNALS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ def perform(
     connection: sqlite3.Connection, plan: Plan, consent: Consent, wanted: Wanted, progress: Progress | None
 ) -> None:
     """Do a plan in the transaction that is open; see `applying.apply`. `progress` is called with rows."""
-    total = sum(count_rows(connection, change.pair.found.name) for change in plan.rebuilt)
-    done = 0
+    total, done = _work_ahead(connection, plan), 0
 
     def advance(rows: int) -> None:
         nonlocal done
@@ -85,7 +85,31 @@ def perform(
         if progress is not None:
             progress(done, total)
 
-    apply(connection, plan, consent, wanted.order, advance)
+    with _interruptible(connection):
+        apply(connection, plan, consent, wanted.order, advance)
+
+
+def _work_ahead(connection: sqlite3.Connection, plan: Plan) -> int:
+    """Count the rows to copy, once more for each index that is made of them."""
+    return sum(
+        count_rows(connection, change.pair.found.name)
+        * (1 + sum(fold(index.table) == fold(change.pair.wanted.name) for index in plan.created_indexes))
+        for change in plan.rebuilt
+    )
+
+
+@contextmanager
+def _interruptible(connection: sqlite3.Connection) -> Generator[None]:
+    """Let Ctrl-C end a long statement: Python hears a signal only when SQLite calls back."""
+    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorname == "SQLITE_INTERRUPT":
+            raise KeyboardInterrupt from exc
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 @contextmanager
