@@ -6,6 +6,7 @@ from itertools import chain
 
 from datalayer.schema.validate import (
     data,
+    defaults,
     drizzle,
     indexes,
     journal,
@@ -28,6 +29,7 @@ _MODULES = (
     drizzle,
     no_effect,
     references,
+    defaults,
     recreate,
     data,
     target,

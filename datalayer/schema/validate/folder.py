@@ -28,7 +28,8 @@ def validate(
 
     `dialect` is guessed where it is not given: by drizzle's journal, or words that only one engine has.
     `target` is where the files are to run; that of a folder beside a wrangler file is D1. With an `engine`,
-    its journal tells which files were applied, and its rows which tables matter; it is only read. With the
+    its journal tells which files were applied, and its rows which tables matter; nothing in it is changed (on
+    PostgreSQL the files are run in a schema of their own, in a transaction that is rolled back). With the
     `root` of the project, its version control and its code are looked at too.
 
     A comment `-- datalayer:allow D002` lets the rule pass at the statement in or before which it stands, and

@@ -1,26 +1,27 @@
-"""X001 to X006: names that lead nowhere, defaults that their own rules refuse, names that are too long."""
+"""X001 to X003, X005, X006: names that lead nowhere, and names that are too long."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from datalayer.schema.declaration import Check, read_trigger
+from datalayer.schema.declaration import read_trigger
 from datalayer.schema.reader import Unexpected
 from datalayer.schema.snapshot import Schema, Table
-from datalayer.schema.tokens import Token, fold, quote, split, tokenize, unquote
+from datalayer.schema.tokens import fold, quote, split, unquote
 from datalayer.schema.validate.postgres_change import Change, Constraint
 from datalayer.schema.validate.postgres_model import Event
-from datalayer.schema.validate.replay import Step, open_memory
+from datalayer.schema.validate.postgres_replay import refusals
+from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import line_at
 from datalayer.schema.validate.subject import Subject
 
-__all__ = ["RULES", "nearest", "unknown_name"]
+__all__ = ["RULES", "line_of_name", "nearest", "unknown_name"]
 
 _UNKNOWN = re.compile(
     r"no such (?:table|column|index|view|trigger): (?P<name>.+)"
@@ -67,7 +68,9 @@ def _unknown(subject: Subject) -> Iterator[Hit]:
     yield from _quoted_words(subject)
     yield from _broken_objects(subject)
     yield from _missing_parents(subject)
-    yield from _unknown_in_events(subject)
+    hits = list(_unknown_in_events(subject))
+    yield from hits
+    yield from _unknown_to_server(subject, {(hit.file, hit.line) for hit in hits})
 
 
 def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
@@ -88,7 +91,7 @@ def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
         is_open = is_open or not step.before.tables
         if name and (is_certain or hint):
             noun = "column" if "column" in step.error else "table"
-            line = _line_of_name(step, name)
+            line = line_of_name(step, name)
             yield Hit(step.source.path, line, f'there is no {noun} "{name}"{hint}')
 
 
@@ -100,7 +103,8 @@ def _names(schema: Schema, error: str) -> list[str]:
     return [*(table.name for table in schema.tables), *(view.name for view in schema.views), *indexes]
 
 
-def _line_of_name(step: Step, name: str) -> int:
+def line_of_name(step: Step, name: str) -> int:
+    """Give the line on which a statement first says a name; its own where it does not."""
     wanted = fold(name.rpartition(".")[2])
     for token in step.statement.tokens:
         if token.kind in ("word", "identifier") and fold(unquote(token)) == wanted:
@@ -123,7 +127,7 @@ def _quoted_words(subject: Subject) -> Iterator[Hit]:
                     if term.column is not None and not _has_column(table, term.column):
                         hint = nearest(term.column, [column.name for column in table.columns])
                         message = f'there is no column "{term.column}" in {table.name}{hint}'
-                        yield Hit(step.source.path, _line_of_name(step, term.column), message)
+                        yield Hit(step.source.path, line_of_name(step, term.column), message)
 
 
 def _has_column(table: Table, name: str) -> bool:
@@ -171,7 +175,7 @@ def _object_hit(subject: Subject, noun: str, name: str, error: str | None) -> It
     hint = nearest(missing.rpartition(".")[2], _names(subject.replay.schema, error))
     what = "column" if "column" in error else "table"
     message = f'there is no {what} "{missing}", which the {noun} {name} uses{hint}'
-    yield Hit(step.source.path, _line_of_name(step, missing), message)
+    yield Hit(step.source.path, line_of_name(step, missing), message)
 
 
 def _links(subject: Subject) -> Iterator[_Link]:
@@ -209,7 +213,7 @@ def _missing_parents(subject: Subject) -> Iterator[Hit]:
             continue
         known = [table.name for table in subject.replay.schema.tables]
         message = f'{link.table} refers to "{link.parent}", and there is no such table'
-        line = _line_of_name(link.step, link.parent)
+        line = line_of_name(link.step, link.parent)
         yield Hit(link.step.source.path, line, f"{message}{nearest(link.parent, known)}")
 
 
@@ -227,7 +231,7 @@ def _made_later(subject: Subject) -> Iterator[Hit]:
         is_later = maker is not None and places.index(maker.source.name) > places.index(step.source.name)
         if is_later and maker is not None and last.table(link.parent) is not None:
             message = f"{link.table} refers to {link.parent}, which only {maker.source.name} makes"
-            yield Hit(step.source.path, _line_of_name(step, link.parent), message)
+            yield Hit(step.source.path, line_of_name(step, link.parent), message)
     for event, key in _foreign_keys(subject):
         made = subject.model.made.get(key.parent)
         if key.parent not in event.known_tables and made is not None and key.parent != event.change.table:
@@ -267,6 +271,19 @@ def _unknown_in_events(subject: Subject) -> Iterator[Hit]:
             is_open = is_open or not event.known_tables
             if is_certain or hint:
                 yield Hit(event.source.path, line, f"{message}{hint}")
+
+
+def _unknown_to_server(subject: Subject, told: set[tuple[str, int]]) -> Iterator[Hit]:
+    """Ask the server, where one was given: it also knows the names within queries."""
+    if subject.engine is None or subject.is_sqlite or subject.engine.dialect.name == "sqlite":
+        return
+    known = [*subject.model.known.tables]
+    known += [column for table in subject.model.known.tables.values() for column in table.columns]
+    for refusal in refusals(subject.engine, subject.sources):
+        if (refusal.source.path, refusal.line) not in told:
+            name = re.search(r'"([^"]+)"', refusal.message)
+            hint = nearest(name[1], known) if name else ""
+            yield Hit(refusal.source.path, refusal.line, f"{refusal.message}{hint}")
 
 
 def _unknown_of(event: Event, schemas: set[str], subject: Subject) -> Iterator[tuple[str, str, int]]:
@@ -329,99 +346,6 @@ def _is_known(event: Event, name: str, schemas: set[str]) -> bool:
 
 def _no_table(event: Event, name: str, line: int) -> tuple[str, str, int]:
     return f'there is no table "{name}"', nearest(name, event.known_tables), line
-
-
-def _refused_default(subject: Subject) -> Iterator[Hit]:
-    for step in subject.replay.steps:
-        if not step.changed_schema:
-            continue
-        for table in step.after.tables:
-            before = step.before.table(table.name)
-            if table.kind != "table" or (before is not None and before.sql == table.sql):
-                continue
-            old = {fold(column.name) for column in before.columns} if before else set[str]()
-            for column in table.columns:
-                if column.default is None or fold(column.name) in old:
-                    continue
-                check = _failing(
-                    table.checks, column.name, column.default, [one.name for one in table.columns]
-                )
-                if check is not None:
-                    line = _line_of_name(step, column.name)
-                    yield Hit(step.source.path, line, _default_message(table.name, column.name, check))
-    yield from _refused_default_of_events(subject)
-
-
-def _default_message(table: str, column: str, check: str) -> str:
-    return f"the default of {table}.{column} breaks CHECK ({' '.join(check.split())})"
-
-
-def _failing(checks: Sequence[Check], column: str, default: str, columns: Sequence[str]) -> str | None:
-    """Give the first CHECK over this column alone that its default breaks."""
-    names = {fold(one) for one in columns}
-    for check in checks:
-        used = {
-            fold(unquote(token))
-            for token in tokenize(check.expression)
-            if token.kind in ("word", "identifier") and fold(unquote(token)) in names
-        }
-        if used == {fold(column)} and _is_false(check.expression, column, default):
-            return check.expression
-    return None
-
-
-def _is_false(expression: str, column: str, default: str) -> bool:
-    connection = open_memory()
-    try:
-        sql = f"SELECT ({expression}) FROM (SELECT ({default}) AS {quote(column)})"
-        return connection.execute(sql).fetchone()[0] == 0
-    except sqlite3.Error:
-        return False
-    finally:
-        connection.close()
-
-
-def _refused_default_of_events(subject: Subject) -> Iterator[Hit]:
-    for event in subject.model.events:
-        change = event.change
-        columns = change.inner if change.kind == "create table" else (change,)
-        for column in columns:
-            if not column.default or column.kind not in ("add column", "set default"):
-                continue
-            labels = (
-                subject.model.known.enums.get(column.other) if column.kind == "add column" else event.labels
-            )
-            default = _sql_of(column.default)
-            if labels is not None and column.default[0].kind == "string":
-                label = unquote(column.default[0])
-                if label not in labels:
-                    message = f"the default '{label}' of {column.table}.{column.name} is no label of its enum"
-                    yield Hit(event.source.path, column.line, message)
-            checks = _checks(change, event)
-            known = [*event.columns, *(one.name for one in columns)]
-            failing = _failing(checks, column.name, default, known)
-            if failing is not None:
-                message = _default_message(column.table, column.name, failing)
-                yield Hit(event.source.path, column.line, message)
-
-
-def _checks(change: Change, event: Event) -> list[Check]:
-    constraints = [*change.constraints, *(event.table.constraints if event.table else ())]
-    return [Check(one.name, _sql_of(one.tokens)) for one in constraints if one.kind == "CHECK"]
-
-
-def _sql_of(tokens: Sequence[Token]) -> str:
-    """Write tokens as SQL that SQLite may compute: casts are left out."""
-    parts: list[str] = []
-    skip = False
-    for token in tokens:
-        if token.text == "::":
-            skip = True
-        elif skip and token.kind == "word":
-            skip = False
-        else:
-            parts.append(token.text)
-    return " ".join(parts)
 
 
 def _seeds(subject: Subject) -> Iterator[Path]:
@@ -489,13 +413,6 @@ RULES = (
         "a foreign key to a table that is gone",
         "drop the reference too, or rebuild the table under its own name (create new, copy, drop, rename)",
         _to_dropped,
-    ),
-    Rule(
-        "X004",
-        "error",
-        "a default that its own rule refuses",
-        "correct the default or the rule",
-        _refused_default,
     ),
     Rule("X005", "warning", "seed SQL names what the schema lacks", "correct the seed file", _absent_in_seed),
     Rule(

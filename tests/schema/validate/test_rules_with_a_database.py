@@ -136,6 +136,39 @@ def test_invalid_index_that_would_be_accepted_is_told(
     assert (Path(found.file).name, found.line) == ("0004_index.sql", 1)
 
 
+def test_server_finds_names_within_queries(server: Engine, folder: Path) -> None:
+    text = (
+        "CREATE TABLE public.notes (id integer, body text);\n"
+        "CREATE VIEW bodies AS\nSELECT id,\n    boddy\nFROM notes;\nSELECT 1;\n"
+    )
+    write_files(folder, {"0004_view.sql": text})
+
+    (found,) = told(folder, server, "X001")
+
+    assert (Path(found.file).name, found.line) == ("0004_view.sql", 4)
+    assert 'did you mean "body"?' in found.message
+    assert server.columns("notes") == []
+
+
+def test_tables_that_are_there_stay_out_of_reach(server: Engine, folder: Path) -> None:
+    run(server, Folder(folder), backup=False)
+    before = server.columns("users")
+    write_files(folder, {"0004_x.sql": "ALTER TABLE public.users DROP COLUMN email;\nDELETE FROM users;\n"})
+    with server.transaction():
+        server.write("INSERT INTO users (id) VALUES (1)")
+
+    assert told(folder, server, "X001") == []
+    assert server.columns("users") == before
+    assert server.fetch_all("SELECT id FROM users") == [(1,)]
+
+
+def test_folder_that_is_right_is_silent_on_a_server(server: Engine) -> None:
+    folders = Path(__file__).parent / "folders"
+
+    for name in ("numbered_postgres", "drizzle_postgres"):
+        assert [str(one) for one in validate(Folder(folders / name), engine=server)] == []
+
+
 def test_words_of_a_newer_server_are_told(server: Engine, folder: Path) -> None:
     write_files(folder, {"0004_x.sql": "CREATE TABLE x (a integer, UNIQUE NULLS NOT DISTINCT (a));\n"})
 

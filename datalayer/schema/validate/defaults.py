@@ -1,0 +1,121 @@
+"""X004: defaults that their own CHECK or enum refuses."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from datalayer.schema.declaration import Check
+from datalayer.schema.tokens import Token, fold, quote, tokenize, unquote
+from datalayer.schema.validate.postgres_change import Change
+from datalayer.schema.validate.postgres_model import Event
+from datalayer.schema.validate.references import line_of_name
+from datalayer.schema.validate.replay import open_memory
+from datalayer.schema.validate.rule import Hit, Rule
+from datalayer.schema.validate.subject import Subject
+
+__all__ = ["RULES"]
+
+
+def _refused_default(subject: Subject) -> Iterator[Hit]:
+    for step in subject.replay.steps:
+        if not step.changed_schema:
+            continue
+        for table in step.after.tables:
+            before = step.before.table(table.name)
+            if table.kind != "table" or (before is not None and before.sql == table.sql):
+                continue
+            old = {fold(column.name) for column in before.columns} if before else set[str]()
+            for column in table.columns:
+                if column.default is None or fold(column.name) in old:
+                    continue
+                check = _failing(
+                    table.checks, column.name, column.default, [one.name for one in table.columns]
+                )
+                if check is not None:
+                    line = line_of_name(step, column.name)
+                    yield Hit(step.source.path, line, _default_message(table.name, column.name, check))
+    yield from _refused_default_of_events(subject)
+
+
+def _default_message(table: str, column: str, check: str) -> str:
+    return f"the default of {table}.{column} breaks CHECK ({' '.join(check.split())})"
+
+
+def _failing(checks: Sequence[Check], column: str, default: str, columns: Sequence[str]) -> str | None:
+    """Give the first CHECK over this column alone that its default breaks."""
+    names = {fold(one) for one in columns}
+    for check in checks:
+        used = {
+            fold(unquote(token))
+            for token in tokenize(check.expression)
+            if token.kind in ("word", "identifier") and fold(unquote(token)) in names
+        }
+        if used == {fold(column)} and _is_false(check.expression, column, default):
+            return check.expression
+    return None
+
+
+def _is_false(expression: str, column: str, default: str) -> bool:
+    connection = open_memory()
+    try:
+        sql = f"SELECT ({expression}) FROM (SELECT ({default}) AS {quote(column)})"
+        return connection.execute(sql).fetchone()[0] == 0
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
+
+
+def _refused_default_of_events(subject: Subject) -> Iterator[Hit]:
+    for event in subject.model.events:
+        change = event.change
+        columns = change.inner if change.kind == "create table" else (change,)
+        for column in columns:
+            if not column.default or column.kind not in ("add column", "set default"):
+                continue
+            labels = (
+                subject.model.known.enums.get(column.other) if column.kind == "add column" else event.labels
+            )
+            default = _sql_of(column.default)
+            if labels is not None and column.default[0].kind == "string":
+                label = unquote(column.default[0])
+                if label not in labels:
+                    message = f"the default '{label}' of {column.table}.{column.name} is no label of its enum"
+                    yield Hit(event.source.path, column.line, message)
+            checks = _checks(change, event)
+            known = [*event.columns, *(one.name for one in columns)]
+            failing = _failing(checks, column.name, default, known)
+            if failing is not None:
+                message = _default_message(column.table, column.name, failing)
+                yield Hit(event.source.path, column.line, message)
+
+
+def _checks(change: Change, event: Event) -> list[Check]:
+    constraints = [*change.constraints, *(event.table.constraints if event.table else ())]
+    return [Check(one.name, _sql_of(one.tokens)) for one in constraints if one.kind == "CHECK"]
+
+
+def _sql_of(tokens: Sequence[Token]) -> str:
+    """Write tokens as SQL that SQLite may compute: casts are left out."""
+    parts: list[str] = []
+    skip = False
+    for token in tokens:
+        if token.text == "::":
+            skip = True
+        elif skip and token.kind == "word":
+            skip = False
+        else:
+            parts.append(token.text)
+    return " ".join(parts)
+
+
+RULES = (
+    Rule(
+        "X004",
+        "error",
+        "a default that its own rule refuses",
+        "correct the default or the rule",
+        _refused_default,
+    ),
+)
