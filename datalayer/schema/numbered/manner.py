@@ -107,9 +107,9 @@ def _on_postgres(statement: Statement, words: list[str]) -> Manner:
         return Manner("outside")
     if verb == "REINDEX" and "CONCURRENTLY" in words:
         return Manner("outside")
-    if verb == "ALTER" and words[1] == "TABLE" and _ends_concurrently(statement):
+    if words[:2] == ["ALTER", "TABLE"] and _ends_concurrently(statement):
         return Manner("outside")
-    if verb == "ALTER" and words[1] == "TYPE" and _adds_value(words):
+    if words[:2] == ["ALTER", "TYPE"] and _adds_value(words):
         return Manner("alone")
     return _INSIDE
 

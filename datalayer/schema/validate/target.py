@@ -67,7 +67,7 @@ def _d1_word(statement: Statement) -> str:
     if words[0] == "PRAGMA":
         found = next((name for name in names[1:4] if name in _D1_PRAGMAS), "")
         return f"PRAGMA {found}" if found else ""
-    if words[0] == "CREATE" and words[1] in ("TEMP", "TEMPORARY"):
+    if words[0] == "CREATE" and {*words[1:2]} & {"TEMP", "TEMPORARY"}:
         return "temporary tables"
     if words[:3] == ["CREATE", "VIRTUAL", "TABLE"] and "rtree" in names:
         return "rtree"
