@@ -109,25 +109,31 @@ class Draft:
     # -- what hangs on columns ---------------------------------------------------------------------
 
     def around(
-        self, places: set[Place], body: Sequence[str], keys: Iterable[Key] = ()
+        self, places: set[Place], body: Sequence[str], keys: Iterable[Key] = (), *, is_last: bool = False
     ) -> tuple[list[str], dict[str, str]]:
         """Put statements between those that take off what hangs on columns and keys, and put it back.
 
         References come back NOT VALID, and are validated in a step of their own. What the wanted schema has
-        in another form is not put back: its own step makes it.
+        in another form is not put back: its own step makes it, or has made it where this is the last one.
         """
         before: list[str] = []
         after: list[str] = []
         locks: dict[str, str] = {table: EXCLUSIVE for table, _ in places}
         for view in self._bound_views(places):
+            if is_last and self._is_replaced("view", view.name):
+                continue
             before.append(f"DROP VIEW {quote(view.name)}")
             after[:0] = self._view_again(view)
             locks[view.name] = EXCLUSIVE
         for table, name, definition in self._bound_triggers(places):
-            before.append(f"DROP TRIGGER {quote(name)} ON {quote(table)}")
-            if not any(change.name == name for change in self.of(table, "trigger", "drop", "alter")):
+            is_replaced = self._is_replaced("trigger", name, table)
+            if not (is_last and is_replaced):
+                before.append(f"DROP TRIGGER {quote(name)} ON {quote(table)}")
+            if not is_replaced:
                 after.insert(0, definition)
         for table, rule, again in self.bound_references(places, keys):
+            if is_last and again is None:
+                continue
             before.append(f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(rule.name)}")
             locks = strongest(locks, {table: EXCLUSIVE, rule.parent or table: EXCLUSIVE})
             if again is not None:
@@ -171,9 +177,12 @@ class Draft:
                 )
         return bound
 
+    def _is_replaced(self, kind: str, name: str, table: str = "") -> bool:
+        """Whether a step of its own drops this view or trigger."""
+        return any(change.name == name for change in self.of(table, kind, "drop", "alter"))
+
     def _view_again(self, view: CatalogView) -> list[str]:
-        gone = {change.name for change in self.changes if change.kind == "view" and change.before is not None}
-        if view.name in gone:
+        if self._is_replaced("view", view.name):
             return []
         create = f"CREATE VIEW {quote(view.name)} AS {view.query}"
         return [create, *view.grants, *(definition for definition, _ in view.triggers.values())]

@@ -26,7 +26,9 @@ def plan_indexes(draft: Draft, table: str) -> None:
     drops, keys = key_drops(draft, table)
     if drops or placed:
         whole, locks = draft.around(set(), [*drops, *placed], keys)
-        locks = strongest(locks, {table: EXCLUSIVE})
+        # giving an index another name locks nothing but the index
+        is_naming = all(statement.startswith("ALTER INDEX") for statement in whole)
+        locks = strongest(locks, {} if is_naming else {table: EXCLUSIVE})
         draft.add(Stage.KEYS, ("index", "", table), whole, locks=locks, group=f"keys {table}")
 
 

@@ -32,10 +32,9 @@ class Leftovers:
             locks = {place[0]: mode} if place[0] else {}
             group = f"clean {place[0]}" if mode == EXCLUSIVE else ""
             risk = "left behind by a migration that was interrupted"
-            actions.append(
-                Action(Stage.CLEAN, kind, place[1], place[0], (sql,), "free" if group else "weak", locks, group,
-                       bool(group), None, risk)
-            )  # fmt: skip
+            cost = "free" if group else "weak"
+            place_of = (Stage.CLEAN, kind, place[1], place[0])
+            actions.append(Action(*place_of, (sql,), cost, locks, group, bool(group), None, risk))
 
         for place in self.triggers:
             if place not in used:

@@ -443,7 +443,9 @@ def _drops(draft: Draft) -> None:
             sql = f"DROP INDEX IF EXISTS {quote(change.name)}"
             draft.add(Stage.DROPS, ("index", change.name, table), [sql], group=f"drops {table}")
         elif (change.kind, change.verb) == ("column", "drop"):
-            whole, locks = draft.around({(table, change.name)}, [_drop_column(table, change.name)])
+            whole, locks = draft.around(
+                {(table, change.name)}, [_drop_column(table, change.name)], is_last=True
+            )
             name = ("column", change.name, table)
             draft.add(Stage.DROPS, name, whole, locks=locks, group=f"drops {table}", risk=risk)
     if tables:

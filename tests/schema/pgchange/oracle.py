@@ -1,4 +1,4 @@
-"""What a PostgreSQL schema is, asked of the server with queries of its own: shares no code with the migrator."""
+"""What a PostgreSQL schema is, by queries of its own: shares no code with the migrator."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _SHAPE = {
         collation_name, is_nullable, column_default, is_identity, identity_generation, generation_expression
         FROM information_schema.columns WHERE table_schema = %(schema)s""",
     "constraints": """
-        SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid, true), convalidated
-        FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace AND contype IN ('p', 'u', 'f', 'c')""",
+        SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid, true),
+        convalidated
+        FROM pg_constraint
+        WHERE connamespace = %(schema)s::regnamespace AND contype IN ('p', 'u', 'f', 'c')""",
     "indexes": """
         SELECT i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, 0, true), i.indisvalid, i.indisready
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import psycopg
+import pytest
+from schema.pgchange.cases import PG_T, ROWS, table
+from schema.pgchange.made import derived_of, schema_with
+from schema.pgchange.oracle import connected, rows_of, run, shape_of
+from support.processes import run_together, worker
+from support.waiting import wait_until
+
+from datalayer.errors import MigrationRefused
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.pgchange.migrate import migrate_existing, prepare
+from datalayer.schema.pgchange.running import Runner
+from datalayer.schema.pgchange.session import LOCK_WAIT_S, Session
+from datalayer.schema.pgchange.wanted import read_wanted
+from datalayer.testing.postgres import PostgresServer
+
+_NO_WORD = Consent()
+MANY = "INSERT INTO t (x) SELECT i FROM generate_series(1, 200000) i;"
+TEXT = "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT NOT NULL DEFAULT '0'); CREATE INDEX i ON t (x);"
+
+
+@pytest.fixture(scope="module")
+def url(postgres: PostgresServer) -> Iterator[str]:
+    made = postgres.create_database()
+    yield made
+    postgres.drop_database(made)
+
+
+def one(connection: psycopg.Connection[Any], sql: str) -> Any:
+    run(connection, sql)
+    row = connection.execute(sql.encode()).fetchone()
+    return row[0] if row else None
+
+
+def leftovers(connection: psycopg.Connection[Any], schema: str) -> int:
+    return int(
+        one(
+            connection,
+            "SELECT (SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid"
+            f" WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind = 'r' AND attname LIKE '~%'"
+            " AND NOT attisdropped)"
+            f" + (SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace"
+            " AND relname LIKE '~%')"
+            f" + (SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace"
+            " AND proname LIKE '~%')"
+            " + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~%')",
+        )
+    )
+
+
+@pytest.mark.slow
+def test_a_migration_killed_while_it_fills_rows_goes_on(url: str) -> None:
+    with (
+        schema_with(url, PG_T.format(type="integer NOT NULL"), MANY) as engine,
+        connected(url, engine.schema_name) as connection,
+    ):
+        schema = engine.schema_name
+        find = (
+            "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = 't'::regclass"
+            " AND attname LIKE '~%' AND NOT attisdropped"
+        )
+
+        def has_begun() -> bool:
+            column = one(connection, find)
+            return column is not None and bool(one(connection, f"SELECT count({column}) FROM t"))
+
+        with worker("schema.pgchange.workers", "migrate", url, schema, TEXT) as process:
+            assert wait_until(has_begun)
+            process.kill()
+        assert leftovers(connection, schema) > 0
+        assert one(connection, f"SELECT count(*) FROM t WHERE {one(connection, find)} IS NULL") > 0
+
+        migrate_existing(engine, derived_of(TEXT), exact=True)
+
+        assert leftovers(connection, schema) == 0
+        with schema_with(url, TEXT) as fresh, connected(url, fresh.schema_name) as other:
+            assert shape_of(connection, schema) == shape_of(other, fresh.schema_name)
+        assert one(connection, "SELECT count(*) FROM t WHERE x = id::text") == 200_000
+
+
+@pytest.mark.parametrize("stop_after", range(1, 14))
+def test_a_migration_stopped_after_any_step_goes_on(url: str, stop_after: int) -> None:
+    rows = "INSERT INTO t (x) VALUES (1), (2), (3);"
+    with schema_with(url, PG_T.format(type="integer NOT NULL"), rows) as engine:
+        derived = derived_of(TEXT)
+        with Session(engine) as session:
+            prepared = prepare(session, read_wanted(session, derived), _NO_WORD, exact=True)
+            runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+            runner.run(prepared.actions[:stop_after])
+
+        migrate_existing(engine, derived, exact=True)
+
+        with connected(url, engine.schema_name) as connection:
+            assert leftovers(connection, engine.schema_name) == 0
+            assert rows_of(connection, "t", "id, x") == [(1, "1"), (2, "2"), (3, "3")]
+
+
+def test_what_an_interrupted_migration_left_is_removed_when_it_is_not_wanted_any_more(url: str) -> None:
+    before = PG_T.format(type="integer NOT NULL")
+    with schema_with(url, before, "INSERT INTO t (x) VALUES (1);") as engine:
+        with Session(engine) as session:
+            prepared = prepare(session, read_wanted(session, derived_of(TEXT)), _NO_WORD, exact=True)
+            runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+            runner.run(prepared.actions[:7])
+        other = "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER NOT NULL);"
+
+        migrate_existing(engine, derived_of(other), exact=True)
+
+        with connected(url, engine.schema_name) as connection:
+            assert leftovers(connection, engine.schema_name) == 0
+            assert rows_of(connection, "t", "id, x") == [(1, 1)]
+
+
+def test_rows_written_while_a_column_is_replaced_are_right(url: str) -> None:
+    with (
+        schema_with(
+            url, PG_T.format(type="integer NOT NULL"), "INSERT INTO t (x) VALUES (1), (2);"
+        ) as engine,
+        connected(url, engine.schema_name) as connection,
+        Session(engine) as session,
+    ):
+        prepared = prepare(session, read_wanted(session, derived_of(TEXT)), _NO_WORD, exact=True)
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+        for number, action in enumerate(prepared.actions):
+            runner.run([action])
+            if action.name != "t.x":  # the swap
+                run(connection, f"INSERT INTO t (x) VALUES ({number + 10})")
+                run(connection, "UPDATE t SET x = x + 100 WHERE id = 1")
+
+        kept = rows_of(connection, "t", "id, x")
+        assert all(type(value) is str for _, value in kept)
+        assert [int(value) for _, value in kept[2:]] == [10 + n for n in range(len(kept) - 2)]
+        assert int(kept[0][1]) % 100 == 1 and int(kept[0][1]) > 100
+
+
+def test_a_null_written_between_filling_and_rule_gets_the_default(url: str) -> None:
+    after = table().replace("n INTEGER", "n INTEGER NOT NULL DEFAULT 5")
+    with (
+        schema_with(url, table(), ROWS) as engine,
+        connected(url, engine.schema_name) as connection,
+        Session(engine) as session,
+    ):
+        prepared = prepare(session, read_wanted(session, derived_of(after)), _NO_WORD, exact=True)
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+        for action in prepared.actions:
+            runner.run([action])
+            if action.fill is not None:
+                run(connection, "INSERT INTO t VALUES (9, NULL, 'late')")
+
+        assert rows_of(connection, "t", "id, n")[-1] == (9, 5)
+
+
+def test_an_index_that_fails_leaves_nothing_and_can_be_made_later(url: str) -> None:
+    after = table("", "CREATE UNIQUE INDEX u ON t (n);")
+    with (
+        schema_with(url, table(), ROWS) as engine,
+        connected(url, engine.schema_name) as connection,
+        Session(engine) as session,
+    ):
+        prepared = prepare(session, read_wanted(session, derived_of(after)), _NO_WORD, exact=True)
+        run(connection, "INSERT INTO t VALUES (4, 10, 'same')")
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+
+        with pytest.raises(MigrationRefused) as caught:
+            runner.run(prepared.actions)
+
+        assert "run the same command again" in (caught.value.hint or "")
+        assert leftovers(connection, engine.schema_name) == 0
+        run(connection, "DELETE FROM t WHERE id = 4")
+        migrate_existing(engine, derived_of(after), exact=True)
+        assert one(connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'u'::regclass") is True
+
+
+def test_an_invalid_index_under_the_wanted_name_is_built_anew(url: str) -> None:
+    with schema_with(url, table(), ROWS) as engine, connected(url, engine.schema_name) as connection:
+        run(connection, "INSERT INTO t VALUES (4, 10, 'same')")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            run(connection, "CREATE UNIQUE INDEX CONCURRENTLY u ON t (n)")
+        run(connection, "DELETE FROM t WHERE id = 4")
+
+        migrate_existing(engine, derived_of(table("", "CREATE UNIQUE INDEX u ON t (n);")), exact=True)
+
+        assert one(connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'u'::regclass") is True
+
+
+@pytest.mark.slow
+def test_of_two_migrations_at_once_one_does_it_and_the_other_finds_nothing_to_do(url: str) -> None:
+    with schema_with(url, PG_T.format(type="integer NOT NULL"), MANY) as engine:
+        arguments = [(url, engine.schema_name, TEXT)] * 2
+
+        steps = run_together("schema.pgchange.workers", "migrate", arguments)
+
+        assert min(steps) == 0
+        assert max(steps) > 0
+        with connected(url, engine.schema_name) as connection:
+            assert leftovers(connection, engine.schema_name) == 0
+            assert one(connection, "SELECT count(*) FROM t WHERE x = id::text") == 200_000
+
+
+@pytest.mark.slow
+def test_readers_wait_behind_a_waiting_alter_no_longer_than_its_lock_timeout(url: str) -> None:
+    with (
+        schema_with(url, table(), ROWS) as engine,
+        connected(url, engine.schema_name) as holder,
+        connected(url, engine.schema_name) as reader,
+    ):
+        longest, is_asked = 0.0, False
+        with worker(
+            "schema.pgchange.workers", "migrate", url, engine.schema_name, table(", y TEXT")
+        ) as process:
+            with holder.transaction():
+                run(holder, "SELECT * FROM t")
+                begun = monotonic()
+                while monotonic() < begun + 6:
+                    asked = monotonic()
+                    run(reader, "SELECT * FROM t")
+                    longest = max(longest, monotonic() - asked)
+                    is_asked = is_asked or longest > 0.05
+            steps = process.result()
+
+        assert is_asked, "the reader never met the waiting ALTER"
+        assert longest < LOCK_WAIT_S + 0.5
+        assert steps > 0
