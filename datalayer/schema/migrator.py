@@ -37,6 +37,7 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.pending import pending
 from datalayer.schema.numbered.run import run
+from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.schema.plan import Step, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
 from datalayer.schema.snapshot import read, runnable
@@ -379,14 +380,15 @@ class _Postgres:
 
     def change(self, derived: Derived, *, plan: bool) -> tuple[Step, ...]:
         """Bring what existed to the wanted schema."""
-        found = catalog.compare(self.target.schema, derived, catalog.read(self.engine))
-        wrong = [one for one in found if one.change != "extra"]
-        if wrong:
-            raise MigrationRefused(
-                f"{self.engine.display_url} is not at the schema of {self.target.source}",
-                why="; ".join(map(str, wrong[:8])),
-            )
-        return ()
+        return migrate_existing(
+            self.engine,
+            derived,
+            consent=self.call.consent,
+            plan=plan,
+            exact=self.target.is_whole,
+            lock_timeout_s=self.call.left_s,
+            progress=self.call.progress,
+        )
 
     def create_if_fresh(self) -> bool:
         if not catalog.read(self.engine).is_empty or self.derived is None:
