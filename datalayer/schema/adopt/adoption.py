@@ -21,6 +21,7 @@ from datalayer.schema.adopt.journal import ForeignJournal
 from datalayer.schema.adopt.matching import Match, Matching, match
 from datalayer.schema.adopt.recognise import recognise
 from datalayer.schema.adopt.shape import ShapeMatch, by_shape, check_names
+from datalayer.schema.adopt.version_files import has_function
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.lock import migration_lock
@@ -66,7 +67,8 @@ class Adoption:
     `was_written` says that it was done. Findings: J001 applied with another content, J002 a pending file
     sorts before an applied one, J003 the other tool would skip a file, J004 no file; A001 a file that changes
     no schema is taken as applied, A002 two journals disagree, A003 something the journal cannot tell, A004
-    Python files whose effect is not known; DL-C020 to DL-C022 where the schema is not what the files make.
+    Python files whose effect is not known, A006 a pending Python file that is not written for us; DL-C020 to
+    DL-C022 where the schema is not what the files make. A refusal's finding is A005.
     """
 
     journals: tuple[ForeignJournal, ...]
@@ -135,6 +137,7 @@ class _Work:
         without = [(one.journal.origin, entry.name) for one in matchings for entry in one.without_file]
         self.findings += advice.about_journals(matchings, self.files, self.states)
         self.findings += advice.about_order(self.files, self.states)
+        self.findings += self._not_runnable()
         if shape is not None:
             self.findings += advice.about_shape(shape)
         return Adoption(
@@ -145,6 +148,21 @@ class _Work:
             tuple(self.findings),
             shape,
         )
+
+    def _not_runnable(self) -> list[Finding]:
+        """Say which pending Python files are written for another tool and cannot be applied here."""
+        left = [file for file in self.files if file.kind == "python" and file.name not in self.states]
+        return [
+            finding(
+                "A006",
+                "warning",
+                str(file.source),
+                f"{file.source.name} is pending, and is written for another tool: it has no up(store)",
+                fix="apply it with that tool first, or write it as up(store) or as a .sql file",
+            )
+            for file in left
+            if not has_function(file.read(), "up")
+        ]
 
     def _take_recorded(self) -> None:
         """Take what our own tables say, in their order."""

@@ -42,9 +42,7 @@ def checksum_forms(tool: str, content: bytes) -> dict[str, str]:
 
 def _flyway(content: bytes) -> str:
     """Give flyway's CRC-32, which is over the lines without their ends, as a signed number."""
-    total = 0
-    for line in content.removeprefix(_BOM).decode("utf-8", "replace").splitlines():
-        total = zlib.crc32(line.encode("utf-8"), total)
+    total = zlib.crc32(content.removeprefix(_BOM).replace(b"\r", b"").replace(b"\n", b""))
     return str(total - (1 << 32) if total >= 1 << 31 else total)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-__all__ = ["Revision", "ancestors", "read_replaces", "read_revisions"]
+__all__ = ["Revision", "ancestors", "has_function", "read_replaces", "read_revisions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,22 @@ def read_replaces(source: str) -> tuple[tuple[str, str], ...]:
             pairs = [_members(pair) for pair in _members(_assigned(node.body).get("replaces"))]
             return tuple((str(pair[0]), str(pair[1])) for pair in pairs if len(pair) == 2)
     return ()
+
+
+def has_function(source: str, name: str) -> bool:
+    """Say whether a file defines, imports or assigns a function of this name for all of it."""
+    for node in _parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return True
+        if isinstance(node, ast.Import | ast.ImportFrom) and any(
+            name in (alias.asname, alias.name) for alias in node.names
+        ):
+            return True
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == name for target in node.targets
+        ):
+            return True
+    return False
 
 
 def _revisions_in(place: Path) -> Iterator[Revision]:

@@ -319,3 +319,26 @@ def test_many_at_once_take_it_over_once(engine: Engine, folder: Folder, apply_fi
     assert len(done) == 3
     assert history.applied_names(engine) == ("0001_users", "0002_age")
     assert [row.ordinal for row in journal.read(engine)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("class Migration(migrations.Migration):\n    operations = []\n", ["A006"]),
+        ("def migrate(migrator, database, fake=False):\n    pass\n", ["A006"]),
+        ("def up(store):\n    pass\n", []),
+        ("from steps import fill as up\n", []),
+        ("up = print\n", []),
+    ],
+)
+def test_a_pending_python_file_of_another_tool_is_told(
+    memory: Engine, folder: Folder, root: Path, apply_files: Apply, text: str, told: list[str]
+) -> None:
+    apply_files(memory, 2)
+    memory.write("CREATE TABLE schema_migrations (version varchar(128) primary key)")
+    memory.write("INSERT INTO schema_migrations VALUES ('0001'), ('0002')")
+    (root / "0004_fill.py").write_text(text, encoding="utf-8")
+
+    found = adopt(memory, folder, apply=False)
+
+    assert ids(found) == told
