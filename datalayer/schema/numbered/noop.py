@@ -36,27 +36,35 @@ class NoOp:
 
 @dataclass(frozen=True, slots=True)
 class _Conditional:
-    """CREATE or DROP of one object with its condition; `rest` is the statement without it."""
+    """CREATE or DROP of one object with its condition; `rest` is the statement without it.
+
+    Adding or dropping a column of `table` counts as one of these.
+    """
 
     verb: str
     noun: str
     schema: str | None
     name: str
     rest: tuple[Token, ...]
+    table: str | None = None
 
 
 def no_op(engine: Engine, statement: Statement) -> NoOp | None:
     """Say what a statement will leave undone, before it is run; None where it will do something, or may."""
-    found = _conditional(statement.tokens)
+    is_alter = statement.verb == "ALTER" and engine.dialect.name == "postgresql"
+    found = _conditional_column(statement.tokens) if is_alter else _conditional(statement.tokens)
     if found is None:
         return None
     look = _on_sqlite if engine.dialect.name == "sqlite" else _on_postgres
     result = look(engine, found)
     if result is None:
         return None
-    words = [token.text for token in statement.tokens[:12]]
-    condition = " ".join(words[: [word.upper() for word in words].index("EXISTS") + 1])
-    return NoOp(statement.line, condition, f"{found.noun.lower()} {found.name}", result)
+    words = [token.text for token in statement.tokens[:16]]
+    last = max(place for place, word in enumerate(words) if word.upper() == "EXISTS")
+    thing = f"{found.noun.lower()} {found.table}.{found.name}" if found.table else None
+    return NoOp(
+        statement.line, " ".join(words[: last + 1]), thing or f"{found.noun.lower()} {found.name}", result
+    )
 
 
 def finding_of(file: MigrationFile, found: NoOp) -> Finding:
@@ -108,6 +116,41 @@ def _conditional(tokens: Sequence[Token]) -> _Conditional | None:
     return _Conditional(words[0], nouns[-1] if nouns else "", schema, unquote(tokens[after]), rest)
 
 
+def _conditional_column(tokens: Sequence[Token]) -> _Conditional | None:
+    """Read ALTER TABLE ... ADD COLUMN IF NOT EXISTS and DROP COLUMN IF EXISTS, where it does only that."""
+    words = [token.upper for token in tokens]
+    at = 2
+    at += 2 * (words[at : at + 2] == ["IF", "EXISTS"])
+    at += words[at : at + 1] == ["ONLY"]
+    if words[:2] != ["ALTER", "TABLE"] or len(tokens) < at + 5 or _has_more_actions(tokens):
+        return None
+    table, schema = tokens[at], None
+    if tokens[at + 1].text == ".":
+        table, schema, at = tokens[at + 2], unquote(tokens[at]), at + 2
+    verb = {"ADD": "CREATE", "DROP": "DROP"}.get(words[at + 1])
+    place = at + 2 + (words[at + 2] == "COLUMN")
+    condition = ["IF", "NOT", "EXISTS"] if verb == "CREATE" else ["IF", "EXISTS"]
+    after = place + len(condition)
+    if verb is None or words[place:after] != condition or len(tokens) <= after:
+        return None
+    rest = (*tokens[:place], *tokens[after:])
+    return _Conditional(verb, "COLUMN", schema, _folded(tokens[after]), rest, _folded(table))
+
+
+def _has_more_actions(tokens: Sequence[Token]) -> bool:
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if token.text == "," and depth == 0:
+            return True
+    return False
+
+
+def _folded(token: Token) -> str:
+    """Give a name as PostgreSQL has it: in small letters unless it is quoted."""
+    return unquote(token) if token.kind == "identifier" else token.text.lower()
+
+
 # -- SQLite --------------------------------------------------------------------------------------
 
 
@@ -153,6 +196,8 @@ def _on_postgres(
     engine: Engine, found: _Conditional
 ) -> Literal["same", "differs", "absent", "invalid"] | None:
     """Compare in a scratch schema where that is possible; else what is there counts as the same."""
+    if found.table is not None:
+        return _on_column(engine, found, found.table)
     if found.noun not in _KINDS:
         return None
     if {"TEMP", "TEMPORARY"} & {token.upper for token in found.rest[:3]}:
@@ -178,6 +223,21 @@ def _on_postgres(
     return "same" if _same_in_scratch(engine, found, name, row[2]) else "differs"
 
 
+def _on_column(
+    engine: Engine, found: _Conditional, table: str
+) -> Literal["same", "differs", "absent"] | None:
+    if (found.schema or engine.schema_name) != engine.schema_name:
+        return None
+    there = catalog.read(engine).tables.get(table)
+    if there is None:
+        return None
+    if found.verb == "DROP":
+        return None if found.name in there.columns else "absent"
+    if found.name not in there.columns:
+        return None
+    return "same" if _same_in_scratch(engine, found, found.name, quote(table)) else "differs"
+
+
 def _postgres_name(found: _Conditional) -> str:
     is_quoted = any(token.kind == "identifier" and unquote(token) == found.name for token in found.rest)
     return found.name if is_quoted else found.name.lower()
@@ -185,7 +245,7 @@ def _postgres_name(found: _Conditional) -> str:
 
 def _same_in_scratch(engine: Engine, found: _Conditional, name: str, table: str | None) -> bool:
     """Make the object in a schema of its own, compare the two, and undo it."""
-    there = _definition(engine, engine.schema_name, name, found.noun)
+    there = _definition(engine, engine.schema_name, name, found)
     wanted: str | None = None
     try:
         with engine.transaction():
@@ -222,14 +282,18 @@ def _made_in_scratch(engine: Engine, found: _Conditional, name: str, table: str 
         bare = table.rpartition(".")[2]
         engine.execute(f"CREATE TABLE {_SCRATCH}.{bare} (LIKE {table})")
     engine.execute(f"SET LOCAL search_path = {_SCRATCH}, {quote(engine.schema_name)}")
+    if found.table is not None:
+        engine.execute(f"ALTER TABLE {_SCRATCH}.{quote(found.table)} DROP COLUMN {quote(name)} CASCADE")
     engine.execute(" ".join(token.text for token in found.rest))
-    return _definition(engine, _SCRATCH, name, found.noun)
+    return _definition(engine, _SCRATCH, name, found)
 
 
-def _definition(engine: Engine, schema: str, name: str, noun: str) -> str | None:
+def _definition(engine: Engine, schema: str, name: str, found: _Conditional) -> str | None:
     """Give what decides whether two objects are the same, without the schema that they are in."""
     tables = catalog.read(_Place(engine, schema)).tables
-    if noun == "TABLE":
+    if found.table is not None:
+        text = repr(tables[found.table].columns.get(name)) if found.table in tables else None
+    elif found.noun == "TABLE":
         text = repr((tables[name].columns, tables[name].constraints)) if name in tables else None
     else:
         indexes = (table.indexes.get(name) for table in tables.values())

@@ -5,8 +5,11 @@ The store is made by who calls the run, for it lives a floor above; here it is a
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
+from inspect import iscoroutinefunction
+from types import ModuleType
 
 from datalayer.errors import DataLayerError, MigrationRefused
 from datalayer.schema.numbered.folder import MigrationFile
@@ -22,14 +25,22 @@ def load_up(file: MigrationFile) -> Up:
     Raises MigrationRefused where it fails, or defines none.
     """
     path = str(file.source)
-    names: dict[str, object] = {"__name__": f"migration_{file.name}", "__file__": path}
+    module = ModuleType(f"datalayer_migration_{file.name}")
+    module.__file__ = path
+    # dataclasses, pickle and their like look for a class's module there
+    sys.modules[module.__name__] = module
     try:
-        exec(compile(file.read(), path, "exec"), names)
+        exec(compile(file.read(), path, "exec", dont_inherit=True), vars(module))
     except MigrationRefused:
         raise
     except Exception as exc:
         raise _failed(file, exc, "cannot be loaded") from exc
-    up = names.get("up")
+    up = vars(module).get("up")
+    if iscoroutinefunction(up):
+        raise MigrationRefused(
+            f"{path}: up(store) is asynchronous, and a migration runs in one thread and transaction",
+            hint="write `def up(store): ...` without async",
+        )
     if not callable(up):
         raise MigrationRefused(
             f"{path} has no function up(store)",

@@ -106,7 +106,7 @@ def _refuse_new_breaks(engine: Engine, before: _Broken) -> None:
             "table": table,
             "object": parent,
             "count": len(rows),
-            "message": f"{len(rows)} row{'s'[: len(rows) != 1]} of {table} would refer to nothing in {parent}",
+            "message": f"{len(rows)} row{'s'[: len(rows) != 1]} of {table} would lose the row of {parent}",
             "rows": [row for row in rows[:_MOST_ROWS] if row is not None],
         }
         for (table, parent), rows in by_pair.items()

@@ -285,6 +285,16 @@ def test_a_python_file_gets_the_store_and_its_blocks_are_part_of_the_migration(
     assert rows[1].rows_changed == (2 if engine.dialect.name == "sqlite" else None)
 
 
+def test_a_python_file_may_define_dataclasses_and_has_its_own_future(engine: Engine, tmp_path: Path) -> None:
+    text = (
+        "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: 'int'\n"
+        "def up(store):\n    assert up.__annotations__ == {}, 1\n    f()\ndef f(y: int = A(1).x): pass\n"
+        "assert f.__annotations__ == {'y': int}\n"
+    )
+
+    assert run(engine, make_folder(tmp_path / "m", {"1_a.py": text}), store_of=Store).applied == ("1_a",)
+
+
 def test_a_python_file_that_fails_is_undone_and_its_line_named(engine: Engine, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", {"0001_a.sql": "CREATE TABLE a (x INTEGER)"})
     run(engine, folder)
@@ -302,6 +312,7 @@ def test_a_python_file_that_fails_is_undone_and_its_line_named(engine: Engine, t
     [
         ("def down(store): pass", r"has no function up\(store\)"),
         ("up = 3", r"has no function up\(store\)"),
+        ("async def up(store): pass", r"up\(store\) is asynchronous"),
         ("def up(:", r"0002_x\.py:1: the migration 0002_x cannot be loaded"),
         ("\nimport nothing_of_that_name", r"0002_x\.py:2: the migration 0002_x cannot be loaded"),
     ],

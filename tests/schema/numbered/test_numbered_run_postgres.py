@@ -396,3 +396,21 @@ def test_a_role_of_a_file_ends_with_it(engine: Engine, tmp_path: Path) -> None:
 
     assert {"a", "b"} <= {*table_names(engine)}
     engine.execute(f"DROP ROLE {role}")
+
+
+def test_a_column_that_is_there_or_gone_already_is_told(engine: Engine, tmp_path: Path) -> None:
+    first = "CREATE TABLE a (x integer, y numeric(5, 2) NOT NULL DEFAULT 3)"
+    second = (
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS Y numeric(5, 2) NOT NULL DEFAULT 3;\n"
+        "ALTER TABLE IF EXISTS ONLY a ADD IF NOT EXISTS y text;\n"
+        "ALTER TABLE a DROP COLUMN IF EXISTS z;\n"
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS z numeric(5, 2);\n"
+        "ALTER TABLE a DROP IF EXISTS x;\n"
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS z text, ADD COLUMN IF NOT EXISTS w text;"
+    )
+
+    done = run(engine, folder_of(tmp_path / "m", first, second))
+
+    assert [(one["id"], one["line"]) for one in done.findings] == [("N002", 1), ("N001", 2), ("N005", 3)]
+    assert "column a.y" in str(done.findings[0]["message"])
+    assert engine.columns("a") == ["y", "z", "w"]
