@@ -30,11 +30,14 @@ from datalayer.schema.squash.replay import StoreOf, replayed
 from datalayer.schema.squash.script import kept_rows, written
 from datalayer.schema.squash.squashing import squash
 from datalayer.schema.target import target_of
-from datalayer.schema.tokens import fold
+from datalayer.schema.tokens import fold, quote
 from datalayer.schema.validate.finding import RuleFinding
 from datalayer.schema.validate.subject import guess_dialect
 
 __all__ = ["Verification", "verify_database", "verify_folder"]
+
+
+_Drift = tuple[list[RuleFinding], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,16 @@ def verify_folder(folder: Folder, *, store_of: StoreOf | None = None) -> Verific
     """
     source = folder.root / CONSOLIDATED
     files = folder.files()
-    if not source.is_file() or not files or guess_dialect(folder) != "sqlite":
+    if not source.is_file() or not files:
         return Verification(())
     text, place = read_script(source), str(source)
     with ExitStack() as stack:
-        first = stack.enter_context(replayed(files, store_of=store_of))
+        try:
+            first = stack.enter_context(replayed(files, store_of=store_of))
+        except MigrationRefused:
+            if guess_dialect(folder) == "sqlite":
+                raise
+            return Verification(())
         second = stack.enter_context(replayed(files, store_of=store_of, is_moved=True))
         try:
             found = unequal(first, text, kept_rows(first, second))
@@ -107,11 +115,7 @@ def verify_database(engine: Engine, folder: Folder, *, store_of: StoreOf | None 
     names = set(found.applied)
     applied = [file for file in folder.files() if file.name in names]
     findings = [*_of_history(folder, found)]
-    closing: tuple[str, ...] = ()
-    if engine.dialect.name == "sqlite" or guess_dialect(folder) == "sqlite":
-        drift, closing = _against_memory(engine, folder, applied, store_of)
-    else:
-        drift = list(_against_scratch(engine, folder, applied, store_of))
+    drift, closing = _drift(engine, folder, applied, store_of)
     return Verification(
         (*findings, *drift),
         closing,
@@ -142,9 +146,30 @@ def _of_history(folder: Folder, found: Pending) -> Iterator[RuleFinding]:
             )
 
 
+def _drift(
+    engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
+) -> _Drift:
+    """Compare with a replay by the engine whose SQL the files hold; of plain files that is a guess."""
+    if engine.dialect.name == "sqlite":
+        return _against_memory(engine, folder, applied, store_of)
+    is_sqlite = guess_dialect(folder) == "sqlite"
+    ways = (_against_memory, _against_scratch) if is_sqlite else (_against_scratch, _against_memory)
+    tried: list[_Drift] = []
+    for look in ways:
+        try:
+            found = look(engine, folder, applied, store_of)
+        except MigrationRefused as exc:
+            # PostgreSQL has no counterpart of what the files make, or no copy can be made there
+            found = [_broken_file(folder, exc)], ()
+        if not _is_wrong(found[0]):
+            return found
+        tried.append(found)
+    return tried[0]
+
+
 def _against_memory(
     engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
-) -> tuple[list[RuleFinding], tuple[str, ...]]:
+) -> _Drift:
     """Compare with a replay by SQLite; of a PostgreSQL database with what is derived from it."""
     try:
         with replayed(applied, store_of=store_of) as made:
@@ -162,8 +187,11 @@ def _against_memory(
             schema = _without_journal(expected)
             found = catalog.compare(schema, derive(schema), catalog.read(engine))
     drift = [_of_difference(folder, one) for one in found if fold(one.name) not in JOURNAL_TABLES]
-    is_wrong = any(one.id == "V001" for one in drift)
-    return drift, _closing(engine, script) if is_wrong else ()
+    if not _is_wrong(drift):
+        return drift, ()
+    if engine.dialect.name == "sqlite":
+        return drift, (*_closing(engine, script), *_drops(found))
+    return drift, _closing(engine, script) or tuple(_missing(expected, found))
 
 
 def _broken_file(folder: Folder, exc: MigrationRefused) -> RuleFinding:
@@ -186,6 +214,25 @@ def _of_difference(folder: Folder, one: Difference) -> RuleFinding:
     return RuleFinding("V001", "error", place, 1, f"{one}", fix)
 
 
+def _is_wrong(drift: Sequence[RuleFinding]) -> bool:
+    return any(one.severity == "error" for one in drift)
+
+
+def _missing(expected: Schema, found: Sequence[Difference]) -> Iterator[str]:
+    """Give the statements that make what is missing on PostgreSQL, where the plan as a whole is refused."""
+    missing = {one.name for one in found if one.change == "missing"}
+    for step in derive(expected).steps:
+        if step.name in missing:
+            yield step.sql
+
+
+def _drops(found: Sequence[Difference]) -> Iterator[str]:
+    """Give the statements that take away what holds no rows, and no file makes."""
+    for one in found:
+        if one.change == "extra" and one.kind in ("index", "trigger"):
+            yield f"DROP {one.kind.upper()} {quote(one.name)}"
+
+
 def _closing(engine: Engine, script: str) -> tuple[str, ...]:
     """Give the statements of the plan that leads from the database to the replay, if it loses nothing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -202,29 +249,28 @@ def _closing(engine: Engine, script: str) -> tuple[str, ...]:
 
 def _against_scratch(
     engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
-) -> Iterator[RuleFinding]:
+) -> _Drift:
     """Compare with a replay by PostgreSQL itself, in a new database."""
     with blank(engine) as scratch:
         runs = replay(scratch, applied, "datalayer", store_of=store_of)
         failed = runs[-1].failed if runs else None
         if failed is not None:
             words = f"{runs[-1].file.source}:{failed.line}: {failed.error}"
-            yield _broken_file(folder, MigrationRefused(words))
-            return
+            return [_broken_file(folder, MigrationRefused(words))], ()
         expected = _facts(scratch)
-    live = _facts(engine)
-    for words in changes_between(expected, live):
-        kind, _, rest = words.partition(" ")
-        name, _, what = rest.rpartition(" ")
-        if kind in ("table", "view") and what == "made":
-            text = f"{kind} {name} is extra, made by no file of the folder"
-            yield RuleFinding(
-                "V005", "info", str(folder.root), 1, text, "leave it, or make it by a migration"
-            )
-            continue
-        change = {"made": "extra", "gone": "missing"}.get(what, what)
-        fix = "write a migration that makes what is there, or put the object right by hand"
-        yield RuleFinding("V001", "error", str(folder.root), 1, f"{kind} {name} is {change}", fix)
+    return [_of_words(folder, words) for words in changes_between(expected, _facts(engine))], ()
+
+
+def _of_words(folder: Folder, words: str) -> RuleFinding:
+    """Turn "index t.i gone" into a finding about a live database that lacks it."""
+    kind, _, rest = words.partition(" ")
+    name, _, what = rest.rpartition(" ")
+    if kind in ("table", "view") and what == "made":
+        text = f"{kind} {name} is extra, made by no file of the folder"
+        return RuleFinding("V005", "info", str(folder.root), 1, text, "leave it, or make it by a migration")
+    change = {"made": "extra", "gone": "missing"}.get(what, what)
+    fix = "write a migration that makes what is there, or put the object right by hand"
+    return RuleFinding("V001", "error", str(folder.root), 1, f"{kind} {name} is {change}", fix)
 
 
 def _facts(engine: Engine) -> Facts:
