@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datalayer.schema.history import package_folder
 from datalayer.schema.numbered.folder import Folder
@@ -75,3 +79,34 @@ def test_one_change_is_told(tmp_path: Path, name: str, file: str, old: str, new:
 
     assert told >= ({rule} - {"none"})
     assert rule != "none" or told == set()
+
+
+_TEXT = "( ) ; ' \" ` $$ -- /* , é BEGIN END SELECT CREATE ALTER DROP TABLE users INDEX NOT NULL IF EXISTS"
+_WORDS = _TEXT.split()
+
+
+@pytest.mark.slow
+@given(
+    st.sampled_from([*NAMES]),
+    st.lists(
+        st.tuples(st.integers(0, 10_000), st.integers(0, 3), st.sampled_from(_WORDS)), min_size=1, max_size=6
+    ),
+    st.sampled_from([None, "sqlite", "postgresql"]),
+)
+def test_torn_files_are_told_of_and_break_nothing(
+    name: str, edits: list[tuple[int, int, str]], dialect: Literal["sqlite", "postgresql"] | None
+) -> None:
+    with TemporaryDirectory() as there:
+        folder = shutil.copytree(FOLDERS / name.partition("/")[0], Path(there, "x")) / name.partition("/")[2]
+        files = sorted(folder.glob("*.sql"))
+        for place, length, word in edits:
+            path = files[place % len(files)]
+            text = path.read_text(encoding="utf-8")
+            start = place * 7 % (len(text) + 1)
+            path.write_text(f"{text[:start]} {word} {text[start + length * 5 :]}", encoding="utf-8")
+
+        found = validate(Folder(folder), dialect=dialect)
+
+        for one in found:
+            text = Path(one.file).read_text(encoding="utf-8")
+            assert 1 <= one.line <= text.count("\n") + 1
