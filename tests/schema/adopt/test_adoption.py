@@ -216,7 +216,9 @@ def test_an_empty_database_has_nothing_to_take_over(either: Engine, folder: Fold
 def test_names_without_checksums_get_their_rows(either: Engine, folder: Folder, apply_files: Apply) -> None:
     apply_files(either, 2)
     either.write("CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT, applied_at TEXT)")
-    either.write("INSERT INTO migrations VALUES (1, '0001_users', 'then'), (2, '0002_age', 'then')")
+    either.write(
+        "INSERT INTO migrations VALUES (1, '0001_users', '2024-01-02 10:00:00'), (2, '0002_age', 'then')"
+    )
 
     found = adopt(either, folder, apply=True)
 
@@ -227,7 +229,11 @@ def test_names_without_checksums_get_their_rows(either: Engine, folder: Folder, 
         ("0002_age", "migrations"),
     ]
     assert rows[0].checksum_raw == folder.files()[0].checksum_raw
-    assert [row[1:] for row in dump(either, "migrations")] == [("0001_users", "then"), ("0002_age", "then")]
+    assert rows[0].applied_at == datetime(2024, 1, 2, 10, tzinfo=UTC)
+    assert [row[1:] for row in dump(either, "migrations")] == [
+        ("0001_users", "2024-01-02 10:00:00"),
+        ("0002_age", "then"),
+    ]
 
 
 def test_a_name_that_has_no_file_any_more_is_kept_in_the_journal(
