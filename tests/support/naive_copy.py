@@ -86,7 +86,7 @@ def naive_copy(
             if table.kind == "table" and source is not None and source.kind == "table":
                 copy.sources[name] = lower(source.name)
                 _fill(copy, old, source, table, names)
-        _fill_virtual(fresh, old, tables)
+        _fill_virtual(fresh, old, tables, names)
         _number(copy, old)
         _carry_statistics(copy, old)
         _refuse_broken_references(copy, old)
@@ -174,22 +174,34 @@ def _insert(connection: Any, table: LiveTable, values: Mapping[str, Any]) -> Non
         raise CannotHold(f"{table.name}: {exc}") from exc
 
 
-def _fill_virtual(fresh: Any, old: Any, tables: Mapping[str, LiveTable]) -> None:
+def is_contentless(connection: Any, table: LiveTable) -> bool:
+    """Say whether a full-text table keeps no text, so that only its index can be compared."""
+    return "content=''" in _text_of(connection, table)
+
+
+def _text_of(connection: Any, table: LiveTable) -> str:
+    found = rows(connection, "SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,))
+    return "".join(words(str(found[0][0])))
+
+
+def _fill_virtual(fresh: Any, old: Any, tables: Mapping[str, LiveTable], names: Renames) -> None:
     for name, table in live_tables(fresh).items():
-        if table.kind != "virtual":
+        if table.kind != "virtual" or is_contentless(fresh, table):
             continue
-        text = "".join(
-            words(str(rows(fresh, "SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,))[0][0]))
-        )
+        text = _text_of(fresh, table)
+        source = tables.get(names.old_table(name) or "")
         if "content=" in text:
             fresh.execute(f"INSERT INTO {quoted(table.name)} ({quoted(table.name)}) VALUES ('rebuild')")
-        elif name in tables and tables[name].kind == "virtual":
-            columns = ["rowid"] if "fts" in text else []
-            columns += [column for column in table.columns if lower(column) in tables[name].folded]
-            asked = ", ".join(map(quoted, columns))
-            marks = ", ".join("?" * len(columns))
-            for row in rows(old, f"SELECT {asked} FROM {quoted(table.name)}"):
-                fresh.execute(f"INSERT INTO {quoted(table.name)} ({asked}) VALUES ({marks})", row)
+        elif source is not None and source.kind == "virtual":
+            pairs = [("rowid", "rowid")] if "fts" in text else []
+            for column in table.columns:
+                before = names.old_column(lower(source.name), column)
+                pairs += [(column, before)] if before in source.folded else []
+            asked = ", ".join(quoted(before) for _, before in pairs)
+            into = ", ".join(quoted(column) for column, _ in pairs)
+            marks = ", ".join("?" * len(pairs))
+            for row in rows(old, f"SELECT {asked} FROM {quoted(source.name)}"):
+                fresh.execute(f"INSERT INTO {quoted(table.name)} ({into}) VALUES ({marks})", row)
 
 
 def _number(copy: Copy, old: Any) -> None:
@@ -225,24 +237,24 @@ def _is_there(connection: Any, name: str) -> bool:
 def _carry_statistics(copy: Copy, old: Any) -> None:
     """Keep what ANALYZE found of tables and indexes that are still what they were."""
     fresh = copy.connection
-    for side in ("sqlite_stat1", "sqlite_stat4"):
-        if not _is_there(old, side):
+    present = [side for side in ("sqlite_stat1", "sqlite_stat4") if _is_there(old, side)]
+    if present:
+        fresh.execute("ANALYZE")
+    tables = live_tables(fresh)
+    new_names = {source: name for name, source in copy.sources.items()}
+    for side in present:
+        if not _is_there(fresh, side):
             continue
-        kept: list[Row] = []
-        new_names = {source: name for name, source in copy.sources.items()}
+        fresh.execute(f"DELETE FROM {side}")
         for row in rows(old, f"SELECT * FROM {side}"):
             new = new_names.get(lower(str(row[0])))
             if new is None:
                 continue
-            table = live_tables(fresh)[new]
-            index = row[1] if row[1] is None else _same_index(fresh, old, str(row[1]), table.name)
+            name = tables[new].name
+            index = None if row[1] is None else _same_index(fresh, old, str(row[1]), name)
             if row[1] is None or index is not None:
-                kept.append((table.name, index, *row[2:]))
-        fresh.execute("ANALYZE")
-        if _is_there(fresh, side):
-            fresh.execute(f"DELETE FROM {side}")
-            for row in kept:
-                fresh.execute(f"INSERT INTO {side} VALUES ({', '.join('?' * len(row))})", row)
+                kept = (name, index, *row[2:])
+                fresh.execute(f"INSERT INTO {side} VALUES ({', '.join('?' * len(kept))})", kept)
 
 
 def _same_index(fresh: Any, old: Any, index: str, table: str) -> str | None:

@@ -23,7 +23,7 @@ from support.live_schema import (
     rows,
     side_table,
 )
-from support.naive_copy import Copy, is_numbering
+from support.naive_copy import Copy, is_contentless, is_numbering
 from support.sql_words import condition_of, lower, normal, words
 
 _WIDE = 12  # columns of which each is tried by itself
@@ -42,7 +42,12 @@ def problems(path: str, copy: Copy, *, connect: Connect = plain_connect) -> list
         checks = (_texts, _shapes, _rows, _numbering, _statistics, _soundness, _bytecode, _views, _behaviour)
         told: list[str] = []
         for check in checks:
-            told += [f"{check.__name__.strip('_')}: {line}" for line in check(found, copy, connect)]
+            name = check.__name__.strip("_")
+            try:
+                told += [f"{name}: {line}" for line in check(found, copy, connect)]
+            except Exception as exc:
+                # a damaged file is a finding too
+                told.append(f"{name}: {type(exc).__name__}: {exc}")
         return told
     finally:
         found.close()
@@ -128,6 +133,8 @@ def _rows(found: Any, copy: Copy, _: Connect) -> Iterator[str]:
 
 def _all_cells(connection: Any, table: LiveTable, copy: Copy) -> list[Row]:
     is_free = lower(table.name) in copy.free_rowids
+    if table.kind == "virtual" and is_contentless(connection, table):
+        return []
     if table.kind == "virtual":
         # one without content of its own answers with NULL, and an rtree has no name for its rowid but its id
         return sorted(rows(connection, f"SELECT * FROM {quoted(table.name)}"), key=repr)
@@ -176,10 +183,8 @@ def _soundness(found: Any, copy: Copy, _: Connect) -> Iterator[str]:
     if sorted(broken, key=repr) != sorted(rows(copy.connection, "PRAGMA foreign_key_check"), key=repr):
         yield f"foreign_key_check says {brief(broken)}"
     for name, table in live_tables(found).items():
-        text = "".join(
-            words(str(rows(found, "SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,))[0][0]))
-        )
-        if table.kind == "virtual" and "fts5" in text and "content=''" not in text:
+        text = words(str(rows(found, "SELECT sql FROM sqlite_schema WHERE name = ?", (table.name,))[0][0]))
+        if table.kind == "virtual" and "fts5" in text and not is_contentless(found, table):
             try:
                 found.execute("SAVEPOINT looking")
                 found.execute(
@@ -322,6 +327,8 @@ def _behaviour(found: Any, copy: Copy, _: Connect) -> Iterator[str]:
         # a rowid behind the highest one possible is chosen at random
         if lower(table.name) in copy.free_rowids or _is_full(copy.connection, table):
             continue
+        if table.kind == "virtual" and is_contentless(copy.connection, table):
+            continue
         for statement in _writes(table):
             left, right = _outcome(found, copy, statement), _outcome(copy.connection, copy, statement)
             if left != right:
@@ -389,6 +396,39 @@ def kept_header(before: str, after: str, *, connect: Connect = plain_connect) ->
     old.close()
     new.close()
     return told
+
+
+def touched_indexes(before: str, after: str, *, connect: Connect = plain_connect) -> list[str]:
+    """Name the tables behind a virtual table that changed although the virtual table did not."""
+    old, new = connect(before), connect(after)
+    try:
+        was, now = _virtual_texts(old), _virtual_texts(new)
+        same = [name for name in was if now.get(name) == was[name]]
+        tables = live_tables(old)
+        return [
+            f"{name} is another"
+            for name, table in tables.items()
+            if table.kind == "shadow"
+            and any(name.startswith(f"{owner}_") for owner in same)
+            and cells(old, table, table.columns) != _cells_of(new, name)
+        ]
+    finally:
+        old.close()
+        new.close()
+
+
+def _virtual_texts(connection: Any) -> dict[str, object]:
+    kinds = live_tables(connection)
+    return {
+        name: text
+        for (kind, name), text in _objects(connection).items()
+        if kind == "table" and name in kinds and kinds[name].kind == "virtual"
+    }
+
+
+def _cells_of(connection: Any, name: str) -> list[Row]:
+    table = live_tables(connection).get(name)
+    return [] if table is None else cells(connection, table, table.columns)
 
 
 def whole(path: str, *, connect: Connect = plain_connect) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from support.live_schema import Connect, Row, brief, differing, plain_connect, rows
 from support.naive_copy import CannotHold, Copy, naive_copy
-from support.oracle import kept_header, problems, whole
+from support.oracle import kept_header, problems, touched_indexes, whole
 from support.rebuilding import Outcome, run_migrate
 from support.sql_words import statements
 
@@ -149,6 +149,7 @@ def _judge_result(case: Case, before: Path, path: Path, connect: Connect) -> lis
     finally:
         copy.connection.close()
     told += kept_header(str(before), str(path), connect=connect)
+    told += touched_indexes(str(before), str(path), connect=connect)
     told += _judge_answers(case, path, connect)
     return told
 

@@ -151,6 +151,56 @@ def _keys() -> Iterator[Case]:
 
 def _without_rowid() -> Iterator[Case]:
     rows = "(3, 'x'), (1, 'y'), (-2, NULL)"
+    # SQLite counts the indexes of constraints otherwise for INTEGER PRIMARY KEY, though there is no rowid
+    for old, new in (("INT", "INTEGER"), ("INTEGER", "INT"), ("INTEGER", "BIGINT")):
+        yield pair(
+            f"{old} PRIMARY KEY becomes {new} PRIMARY KEY beside a UNIQUE, WITHOUT ROWID",
+            f"(id {old} PRIMARY KEY, a UNIQUE, b UNIQUE) WITHOUT ROWID",
+            f"(id {new} PRIMARY KEY, a UNIQUE, b UNIQUE) WITHOUT ROWID",
+            "(1, 2, 3), (4, 5, 6)",
+            back={},
+        )
+        yield pair(
+            f"{old} PRIMARY KEY becomes {new} PRIMARY KEY beside a UNIQUE",
+            f"(id {old} PRIMARY KEY, a UNIQUE, b UNIQUE)",
+            f"(id {new} PRIMARY KEY, a UNIQUE, b UNIQUE)",
+            "(1, 2, 3), (4, 5, 6)",
+        )
+    for old, new in (
+        ("a PRIMARY KEY, b UNIQUE", "a, b UNIQUE CHECK (b), PRIMARY KEY (a)"),
+        ("a, b UNIQUE, PRIMARY KEY (a)", "a PRIMARY KEY, b UNIQUE CHECK (b)"),
+        ("a UNIQUE, b UNIQUE", "a, b CHECK (b), UNIQUE (b), UNIQUE (a)"),
+        ("a UNIQUE, b", "a UNIQUE, b CHECK (b), UNIQUE (a)"),
+        ("a PRIMARY KEY, b, UNIQUE (a)", "a, b CHECK (b), UNIQUE (a)"),
+        ("a PRIMARY KEY, b, UNIQUE (a, b)", "a, b CHECK (b), UNIQUE (a, b), PRIMARY KEY (a)"),
+        ("a, b, UNIQUE (a)", "a, b CHECK (b), UNIQUE (a DESC)"),
+        ("a, b, UNIQUE (a)", "a, b CHECK (b), UNIQUE (a COLLATE RTRIM)"),
+        ("a, b, PRIMARY KEY (a)", "a, b CHECK (b), PRIMARY KEY (a DESC)"),
+        ("a UNIQUE, b", "a CONSTRAINT one UNIQUE ON CONFLICT REPLACE, b CHECK (b)"),
+    ):
+        for tail in ("", " WITHOUT ROWID") if "PRIMARY" in old and "PRIMARY" in new else ("",):
+            yield pair(
+                f"the indexes of constraints with a new rule, from {old} to {new}{tail}",
+                f"({old}){tail}",
+                f"({new}){tail}",
+                "(1, 20), (2, 10), (3, 30)",
+            )
+    for old, new in (
+        ("a UNIQUE, b UNIQUE", "a, b UNIQUE"),
+        ("a, b UNIQUE", "a UNIQUE, b UNIQUE"),
+        ("a UNIQUE, b UNIQUE", "a, b, UNIQUE (b), UNIQUE (a)"),
+        ("a UNIQUE, b", "a UNIQUE, b, UNIQUE (a)"),
+        ("a UNIQUE, b, UNIQUE (a, b)", "a, b, UNIQUE (a, b), UNIQUE (a)"),
+        ("a PRIMARY KEY, b UNIQUE", "a UNIQUE, b PRIMARY KEY"),
+        ("a PRIMARY KEY, b", "a UNIQUE, b"),
+    ):
+        yield pair(
+            f"the indexes of constraints, from {old} to {new}",
+            f"({old})",
+            f"({new})",
+            "(1, 2), (3, 4)",
+            back={},
+        )
     yield pair(
         "WITHOUT ROWID",
         "(id INTEGER PRIMARY KEY, a TEXT)",

@@ -295,6 +295,43 @@ def _virtual() -> Iterator[Case]:
         _T,
         refused=("f",),
     )
+    contentless = "CREATE VIRTUAL TABLE f USING fts5(a, content='');"
+    yield Case(
+        "full text without content beside a rebuild",
+        _ROWS + contentless + "INSERT INTO f (rowid, a) VALUES (1, 'apple'), (7, 'apple');",
+        "CREATE TABLE t (b TEXT, a TEXT, id INTEGER PRIMARY KEY);" + contentless,
+        asked=((search, [(1,), (7,)]),),
+    )
+    for options in ("prefix='2 3'", "tokenize='trigram'", "detail=none", "columnsize=0", "a UNINDEXED"):
+        own = f"CREATE VIRTUAL TABLE f USING fts5(x, {options});"
+        yield Case(
+            f"full text with {options} beside a rebuild",
+            _ROWS + own + "INSERT INTO f (x) VALUES ('red apple'), ('pear');",
+            "CREATE TABLE t (b TEXT, a TEXT, id INTEGER PRIMARY KEY);" + own,
+            asked=((search, [(1,)]),),
+        )
+    for module in ("fts4(x)", "fts3(x)", "fts4(x, tokenize=porter)"):
+        own = f"CREATE VIRTUAL TABLE f USING {module};"
+        yield Case(
+            f"{module} beside a rebuild",
+            _ROWS + own + "INSERT INTO f (x) VALUES ('red apple'), ('pear');",
+            "CREATE TABLE t (b TEXT, a TEXT, id INTEGER PRIMARY KEY);" + own,
+            asked=((search, [(1,)]),),
+        )
+    one_more = "CREATE VIRTUAL TABLE f USING fts5(x, y);"
+    yield Case(
+        "full text of its own that gets a column",
+        "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f (rowid, x) VALUES (5, 'red apple');",
+        one_more,
+        asked=((search, [(5,)]),),
+    )
+    yield Case(
+        "full text of its own that is renamed",
+        _T + "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f (rowid, x) VALUES (5, 'red apple');",
+        _T + "CREATE VIRTUAL TABLE words USING fts5(x);",
+        renames={"f": "words"},
+        asked=(("SELECT rowid, x FROM words WHERE words MATCH 'apple'", [(5, "red apple")]),),
+    )
     yield Case(
         "an rtree beside a rebuild",
         _ROWS + "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1); INSERT INTO r VALUES (1, 0, 5), (2, 8, 9);",

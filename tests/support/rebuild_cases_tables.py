@@ -169,6 +169,8 @@ def _tables() -> Iterator[Case]:
             for n in range(50)
         ),
     )
+    yield Case("an empty schema over a table with rows", _ROWS, "-- nothing\n", refused=("t",))
+    yield Case("an empty schema over empty tables", _T + "CREATE VIEW v AS SELECT 1;", "-- nothing\n")
     yield Case(
         "a mistake in the file of the schema",
         _ROWS,

@@ -126,6 +126,17 @@ def _large() -> Iterator[Case]:
         ),
         back={},
     )
+    for columns in ("rowid TEXT, a", "rowid, oid TEXT, a", "rowid, _rowid_, oid, a"):
+        yield Case(
+            f"rowids behind the columns {columns}",
+            f"CREATE TABLE t ({columns});",
+            f"CREATE TABLE t (b DEFAULT 1, {columns});",
+            fill=(
+                *((f"INSERT INTO t (a) VALUES ('{value}')", ()) for value in "zaq"),
+                ("DELETE FROM t WHERE a = 'z'", ()),
+            ),
+            back={},
+        )
     yield Case(
         "a thousand rows with gaps",
         "CREATE TABLE t (v, w TEXT); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i"
