@@ -57,10 +57,11 @@ def manner_of(statement: Statement, dialect: Dialect) -> Manner:
 def foreign_keys_wish(statements: list[Statement]) -> bool | None:
     """Say what a file first sets PRAGMA foreign_keys to; None where it does not."""
     for statement in statements:
-        if statement.verb == "PRAGMA" and _pragma(statement) == "foreign_keys":
-            last = unquote(statement.tokens[-1]) if statement.tokens[-1].text != ")" else ""
-            value = last or unquote(statement.tokens[-2])
-            return value.lower() in ("on", "1", "true", "yes")
+        tokens = statement.tokens
+        if statement.verb != "PRAGMA" or _pragma(statement) != "foreign_keys" or len(tokens) < 4:
+            continue
+        value = unquote(tokens[-2] if tokens[-1].text == ")" else tokens[-1])
+        return value.lower() in ("on", "1", "true", "yes")
     return None
 
 

@@ -238,9 +238,9 @@ def _index_made(statement: Statement) -> str | None:
     if words[0] != "CREATE" or "INDEX" not in words[1:3]:
         return None
     place = words.index("INDEX") + 1
-    place += words[place] == "CONCURRENTLY"
+    place += words[place : place + 1] == ["CONCURRENTLY"]
     place += 3 * (words[place : place + 3] == ["IF", "NOT", "EXISTS"])
-    token = statement.tokens[place]
-    if token.upper == "ON":
+    if words[place : place + 1] in ([], ["ON"]):
         return None
+    token = statement.tokens[place]
     return unquote(token) if token.kind == "identifier" else token.text.lower()

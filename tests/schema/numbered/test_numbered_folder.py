@@ -11,6 +11,7 @@ from support.migration_folder import make_drizzle_folder, make_folder
 from datalayer.errors import MigrationRefused
 from datalayer.schema.history import package_folder
 from datalayer.schema.numbered.folder import Folder, checksum_of_text
+from datalayer.schema.numbered.manner import foreign_keys_wish, manner_of
 from datalayer.schema.numbered.script import Dialect, normal_form, statements
 
 
@@ -231,6 +232,42 @@ def test_a_trigger_is_one_statement_of_sqlites(tmp_path: Path) -> None:
     file = make_folder(tmp_path, {"1_a.sql": text}).files()[0]
 
     assert [(one.verb, one.line) for one in file.statements()] == [("CREATE", 1), ("SELECT", 2)]
+
+
+_WHOLE = [
+    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a.b ON c (d)",
+    "ALTER TABLE IF EXISTS ONLY a.b ADD COLUMN IF NOT EXISTS c text",
+    "ALTER TABLE a DETACH PARTITION b CONCURRENTLY",
+    "ALTER TYPE a ADD VALUE IF NOT EXISTS 'b'",
+    "PRAGMA main.foreign_keys = ON",
+    "REINDEX TABLE CONCURRENTLY a",
+    "DROP INDEX CONCURRENTLY IF EXISTS a",
+]
+
+
+@pytest.mark.parametrize("text", _WHOLE)
+def test_a_statement_that_breaks_off_is_left_to_the_database(text: str) -> None:
+    words = text.split()
+    dialects: list[Dialect] = ["sqlite", "postgresql"]
+    for count in range(1, len(words) + 1):
+        for one in statements(" ".join(words[:count]), "postgresql"):
+            for dialect in dialects:
+                assert manner_of(one, dialect).how != "refuse"
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("PRAGMA foreign_keys = ON", True),
+        ("PRAGMA main.foreign_keys(1)", True),
+        ("PRAGMA foreign_keys = 'yes'", True),
+        ("PRAGMA foreign_keys=OFF; PRAGMA foreign_keys=ON", False),
+        ("PRAGMA foreign_keys", None),
+        ("PRAGMA defer_foreign_keys = ON", None),
+    ],
+)
+def test_what_a_file_wants_of_foreign_keys_is_what_it_sets_first(text: str, wish: bool | None) -> None:
+    assert foreign_keys_wish(statements(text, "sqlite")) is wish
 
 
 _PIECES = st.sampled_from(

@@ -311,6 +311,24 @@ def test_what_only_psql_knows_is_refused_by_line(engine: Engine, tmp_path: Path,
         run(engine, folder_of(tmp_path / "m", f"SELECT 1;\n{text}"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE INDEX CONCURRENTLY",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS",
+        "ALTER TABLE a.b ADD IF NOT",
+        "ALTER TABLE IF EXISTS",
+        "DROP TABLE IF EXISTS",
+        "ALTER",
+    ],
+)
+def test_a_statement_that_breaks_off_is_refused_by_the_server(
+    engine: Engine, tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(MigrationRefused, match=r"0001_step\.sql:1: .* failed"):
+        run(engine, folder_of(tmp_path / "m", text))
+
+
 def test_an_invalid_index_that_stands_in_the_way_is_told(engine: Engine, tmp_path: Path) -> None:
     run(engine, folder_of(tmp_path / "m", _TABLE))
     connection = engine.connection()
