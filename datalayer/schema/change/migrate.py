@@ -26,6 +26,7 @@ __all__ = ["Wanted", "destroys", "foresee", "perform", "plan_change", "steps_of"
 
 Progress = Callable[[int, int], object]
 _STEPS_BETWEEN_SIGNALS = 1_000_000
+_SETTINGS = {"foreign_keys": 0, "legacy_alter_table": 0, "temp_store": 1, "cache_size": -2000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +117,18 @@ def _interruptible(connection: sqlite3.Connection) -> Generator[None]:
 def unguarded(connection: sqlite3.Connection) -> Generator[None]:
     """Set what a migration needs, outside its transaction: inside one, foreign_keys would be ignored.
 
-    Sorting goes to temporary files, so that memory stays bounded. At the end the schema is read anew: after
+    Sorting goes to temporary files, so that memory stays bounded; with SQLite's own small page cache an index
+    is made in two thirds of the time that a cache of 16 MiB takes. At the end the schema is read anew: after
     a rollback this connection may remember one that never was.
     """
-    settings = {
-        name: _setting(connection, name) for name in ("foreign_keys", "temp_store", "legacy_alter_table")
-    }
-    for name, value in (("foreign_keys", 0), ("temp_store", 1), ("legacy_alter_table", 0)):
+    before = {name: _setting(connection, name) for name in _SETTINGS}
+    for name, value in _SETTINGS.items():
         connection.execute(f"PRAGMA {name} = {value}")
     try:
         yield
     finally:
         connection.execute("PRAGMA writable_schema = RESET")
-        for name, value in settings.items():
+        for name, value in before.items():
             connection.execute(f"PRAGMA {name} = {value}")
 
 
