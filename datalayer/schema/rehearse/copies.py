@@ -62,7 +62,9 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
         _sweep_folders(Path(folder))
         path = Path(folder) / "copy.db"
-        with closing(sqlite3.connect(path, isolation_level=None)) as target:
+        # one moment: a writer beside it would make the backup begin again
+        with closing(sqlite3.connect(path, isolation_level=None)) as target, engine.transaction(read=True):
+            source.execute("SELECT 1 FROM sqlite_schema").fetchone()
             if with_rows:
                 source.backup(target, pages=_STEP_PAGES, progress=_telling(progress))
             else:
@@ -70,9 +72,15 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
         # nothing of it has to outlive a power cut
         copy = open_engine(path, Options(synchronous="OFF"))
         try:
+            copy.connection().set_authorizer(_no_attach)
             yield copy
         finally:
             copy.close()
+
+
+def _no_attach(action: int, *_: str | None) -> int:
+    """Keep a file's ATTACH and VACUUM INTO away from other databases."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _telling(progress: Progress | None) -> Callable[[int, int, int], object] | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from datalayer.schema.numbered.manner import opening
+from datalayer.schema.numbered.manner import foreign_keys_wish, opening
 from datalayer.schema.rehearse.facts import Facts, TableFacts
 from datalayer.schema.rehearse.replay import FileRun, Ran
 from datalayer.schema.tokens import Statement, fold, unquote
@@ -56,10 +56,9 @@ def judge_rows(run: FileRun) -> Iterator[RuleFinding]:
 def _pragma_line(run: FileRun) -> Ran | None:
     """Give the PRAGMA that was to turn foreign keys off and was ignored."""
     for ran in run.ran:
-        if ran.statement is None or ran.statement.verb != "PRAGMA" or ran.was_passed_over:
+        if ran.statement is None or ran.was_passed_over:
             continue
-        words = [fold(unquote(token)) for token in ran.statement.tokens]
-        if "foreign_keys" in words and words[-1] in ("off", "0", "false", "no", ")"):
+        if foreign_keys_wish([ran.statement]) is False:
             return ran
     return None
 
@@ -271,6 +270,12 @@ _NO_OPS: Mapping[str, tuple[str, Severity, str, str]] = {
         "did nothing: the index is there and invalid",
         "drop it, then make it again",
     ),
+    "beyond": (
+        "beyond",
+        "info",
+        "was left out: it would reach beyond the copy",
+        "look at it yourself: roles, other databases and files of the server are not rehearsed",
+    ),
     "absent": ("N005", "info", "did nothing: there is none", "remove it if that is as it should be"),
 }
 
@@ -287,6 +292,8 @@ def judge_effects(run: FileRun) -> Iterator[RuleFinding]:
 
 
 def _did_something(ran: Ran) -> bool:
+    if ran.no_op == "beyond":
+        return True
     if ran.statement is None or ran.was_passed_over or ran.no_op:
         return False
     if ran.statement.verb in ("SELECT", "PRAGMA", "SET", "EXPLAIN", "SHOW", "BEGIN", "COMMIT"):

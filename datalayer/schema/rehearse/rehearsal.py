@@ -48,6 +48,9 @@ def rehearse(
     folder's layout where it is left out. On PostgreSQL the locks, rewrites and scans are measured, within the
     transaction of each file.
 
+    What reaches beyond a copy is left out and told (roles, other databases) or fails (ATTACH); what a Python
+    file or a function of PostgreSQL's does outside the database is its own affair.
+
     The database is read and never written; the copy is removed however the rehearsal ends, and what a killed
     one left by the next. Nothing is locked for longer than one statement that reads. Cost: the database is
     copied once, twice where a statement fails; each statement that writes counts all rows again.

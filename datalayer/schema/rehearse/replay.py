@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, LiteralString, cast
+from typing import Any, Literal, LiteralString, NamedTuple, cast
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import DataLayerError, MigrationRefused
@@ -21,6 +21,7 @@ from datalayer.schema.numbered.manner import foreign_keys_wish, manner_of
 from datalayer.schema.numbered.noop import no_op
 from datalayer.schema.numbered.python_file import call_up, load_up
 from datalayer.schema.rehearse.facts import Facts
+from datalayer.schema.rehearse.limits import reaches_beyond, refused_by_d1, steers_transaction
 from datalayer.schema.rehearse.report import Tool
 from datalayer.schema.rehearse.watch import PostgresWatch, SqliteWatch
 from datalayer.schema.tokens import Statement
@@ -168,17 +169,13 @@ def _run_group(work: _Replay, run: FileRun, group: list[Statement]) -> None:
 
 def _run_statement(work: _Replay, run: FileRun, statement: Statement, last: Facts) -> Facts:
     work.watch.notices()
-    if work.tool == "datalayer":
-        manner = manner_of(statement, work.engine.dialect.name)
-        if manner.how == "skip":
-            run.ran.append(Ran(statement, last, last, 0.0, was_passed_over=True))
-            return last
-        if manner.how == "refuse":
-            run.ran.append(Ran(statement, last, last, 0.0, manner.why, "D005"))
-            raise _Failed
-    elif _steers_transaction(statement):
-        words = "the tool has a transaction open around the file"
-        run.ran.append(Ran(statement, last, last, 0.0, words, "T001"))
+    way = _way(work, statement)
+    if way.how in ("skip", "beyond"):
+        said = "beyond" if way.how == "beyond" else None
+        run.ran.append(Ran(statement, last, last, 0.0, no_op=said, was_passed_over=True))
+        return last
+    if way.how == "refuse":
+        run.ran.append(Ran(statement, last, last, 0.0, way.why, way.code))
         raise _Failed
     nothing = _no_op(work, statement)
     connection: Any = work.engine.connection()
@@ -199,11 +196,26 @@ def _run_statement(work: _Replay, run: FileRun, statement: Statement, last: Fact
     return after
 
 
-def _steers_transaction(statement: Statement) -> bool:
-    words = [token.upper for token in statement.tokens[:4]]
-    if words[0] in ("ROLLBACK", "ABORT"):
-        return "TO" not in words
-    return words[0] in ("BEGIN", "COMMIT", "END") or words[:2] == ["START", "TRANSACTION"]
+class _Way(NamedTuple):
+    how: Literal["run", "skip", "beyond", "refuse"]
+    why: str = ""
+    code: str = ""
+
+
+def _way(work: _Replay, statement: Statement) -> _Way:
+    """Say how the tool goes about a statement, and whether it may be run on a copy at all."""
+    if not work.is_sqlite and reaches_beyond(statement):
+        return _Way("beyond")
+    if work.tool == "datalayer":
+        manner = manner_of(statement, work.engine.dialect.name)
+        if manner.how == "skip":
+            return _Way("skip")
+        return _Way("refuse", manner.why, "D005") if manner.how == "refuse" else _Way("run")
+    if steers_transaction(statement):
+        return _Way("refuse", "the tool has a transaction open around the file", "T001")
+    if work.tool == "d1" and (why := refused_by_d1(statement)):
+        return _Way("refuse", why, "D005")
+    return _Way("run")
 
 
 def _no_op(work: _Replay, statement: Statement) -> str | None:

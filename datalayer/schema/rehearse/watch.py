@@ -58,11 +58,15 @@ class SqliteWatch:
         header = (self._one("PRAGMA user_version"), self._one("PRAGMA application_id"))
         if last is not None and (version, total) == (self._version, self._total) and self._has(last, header):
             return last
-        if self._schema is None or version != self._version or last is None or not self._has(last, header):
+        is_same = version == self._version and last is not None and self._has(last, header)
+        if self._schema is None or not is_same:
             self._schema = read(self.connection)
         self._version, self._total = version, total
         tables, other = facts_of_schema(self._schema)
-        return Facts(tables, self._counts(self._schema), self._links(self._schema), other, self._broken())
+        # while references are enforced, rows alone cannot break one; looking reads every row
+        is_held = last is not None and is_same and self._one("PRAGMA foreign_keys") == 1
+        broken = last.broken if last is not None and is_held else self._broken()
+        return Facts(tables, self._counts(self._schema), self._links(self._schema), other, broken)
 
     def notices(self) -> list[str]:
         """Give nothing: SQLite says nothing."""

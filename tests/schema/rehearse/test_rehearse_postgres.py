@@ -179,3 +179,16 @@ def test_a_role_that_may_not_make_a_copy_is_told_so(place: Place, postgres_datab
     finally:
         place.engine.execute("DROP OWNED BY small_role")
         place.engine.execute("DROP ROLE small_role")
+
+
+def test_what_reaches_beyond_the_copy_is_left_out_and_told(place: Place) -> None:
+    place.pending(
+        "CREATE ROLE datalayer_test_role;\nDO $$ BEGIN CREATE ROLE datalayer_test_role; END $$;\n"
+        "COPY pet TO '/nowhere/pet';\nALTER TABLE pet ADD COLUMN note text;"
+    )
+
+    done = place.rehearse(with_rows="real")
+
+    assert [(one.id, one.line) for one in done.findings] == [("beyond", 1), ("beyond", 2), ("beyond", 3)]
+    assert done.is_clean
+    assert place.engine.fetch_one("SELECT 1 FROM pg_roles WHERE rolname = 'datalayer_test_role'") is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,3 +268,56 @@ def test_nothing_pending_is_nothing_to_rehearse(place: Place) -> None:
     done = place.rehearse()
 
     assert (done.files, done.statements, done.findings) == ((), (), ())
+
+
+def test_a_file_cannot_reach_another_database(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    place.pending(f"ATTACH '{place.file}' AS real;\nDROP TABLE real.flea;").pending(
+        f"VACUUM INTO '{other}';", "0002_copy.sql"
+    )
+
+    assert ids(place.rehearse(as_tool="plain")) == [("failed", "error", 1)]
+    assert ids(place.rehearse(as_tool="datalayer")) == [("D005", "error", 1)]
+    assert not other.exists()
+
+
+D1_REFUSES = (
+    "PRAGMA journal_mode = WAL;",
+    "CREATE TEMP TABLE t (a);",
+    "SAVEPOINT s;",
+    "PRAGMA user_version = 3;",
+)
+
+
+@pytest.mark.parametrize("text", D1_REFUSES)
+def test_what_d1_refuses_fails_there_alone(place: Place, text: str) -> None:
+    place.pending(text)
+
+    assert ids(place.rehearse(as_tool="d1")) == [("D005", "error", 1)]
+    assert "error" not in [one.severity for one in place.rehearse(as_tool="datalayer").findings]
+
+
+@pytest.mark.slow
+def test_a_rehearsal_that_is_killed_leaves_the_database_as_it_was(place: Place, tmp_path: Path) -> None:
+    place.pending("CREATE TABLE x (a);").pending(
+        "def up(store):\n    print('here', flush=True)\n    input()\n", "2_x.py"
+    )
+    place.engine.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = hashlib.sha256(place.file.read_bytes()).hexdigest()
+    code = (
+        "import sys; from pathlib import Path; from datalayer.engine.opening import open_engine;"
+        "from datalayer.schema.numbered.folder import Folder;"
+        "from datalayer.schema.rehearse.rehearsal import rehearse;"
+        "rehearse(open_engine(sys.argv[1]), Folder(Path(sys.argv[2])), store_of=lambda engine: engine)"
+    )
+    command = [sys.executable, "-c", code, str(place.file), str(place.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        left = list(Path(tempfile.gettempdir()).glob(f"datalayer-rehearsal-{process.pid}-*"))
+        process.kill()
+
+    assert len(left) == 1
+    place.rehearse(to="0001_next")
+    assert not left[0].exists()
+    assert hashlib.sha256(place.file.read_bytes()).hexdigest() == before
