@@ -14,7 +14,7 @@ from datalayer.schema.catalog import Catalog, CatalogColumn, CatalogConstraint, 
 from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.names import is_temporary, mentions
 
-__all__ = ["PROTECTED", "Change", "changes", "lost_columns", "retyped_columns"]
+__all__ = ["PROTECTED", "Change", "changes", "is_ours", "lost_columns", "names_in_the_way", "retyped_columns"]
 
 # what says which migrations were applied is its own module's
 PROTECTED = frozenset({"migrations", "migrations_journal"})
@@ -213,6 +213,18 @@ def _indexes(before: CatalogTable, after: CatalogTable) -> Iterator[Change]:
             yield Change("alter", "index", after.name, name, old, index)
     for name, index in gone.items():
         yield Change("drop", "index", after.name, name, index)
+
+
+def names_in_the_way(found: Catalog, wanted: Catalog) -> list[tuple[str, str]]:
+    """Give the (table, index) whose name something else is to have: all names of one schema are different."""
+    owners = {name: table.name for table in wanted.tables.values() for name in table.indexes}
+    owners |= {name: "" for name in (*wanted.tables, *wanted.views)}
+    return [
+        (table.name, name)
+        for table in found.tables.values()
+        for name in table.indexes
+        if owners.get(name, table.name) != table.name
+    ]
 
 
 Triggers = Mapping[str, tuple[str, str]]

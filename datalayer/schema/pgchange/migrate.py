@@ -186,6 +186,8 @@ def _refused(
     if losses:
         hint = "name what may go by --drop table.column or --drop-table table, or say --allow-data-loss"
         hint = f"if it is a rename, say {' '.join(words)}; else {hint}" if words else hint
+    elif any(finding["id"] == "unchangeable" for finding in findings):
+        hint = "change these objects by hand, then migrate again"
     elif any(finding["id"] == "changed-value" for finding in findings):
         hint = "correct these values, or say --allow-data-loss"
     return MigrationRefused(

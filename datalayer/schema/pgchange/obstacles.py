@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datalayer.errors import DataLayerError
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.pgchange.change import Change, retyped_columns
+from datalayer.schema.pgchange.change import Change, names_in_the_way, retyped_columns
 from datalayer.schema.pgchange.names import mentions
 from datalayer.schema.pgchange.projection import Projection
 from datalayer.schema.pgchange.session import Session
@@ -88,9 +88,26 @@ def _unchangeable(look: _Look) -> Iterator[Finding]:
             told.add(table.name)
             message = f"{table.name} is partitioned, inherits or is foreign: change it by hand"
             yield _finding("unchangeable", table.name, table.name, 1, message, [])
+    yield from _taken_names(look)
+    for change in look.changes:
         if change.kind == "table" and change.verb == "add" and change.name in look.projection.found.views:
             message = f"a view named {change.name} stands where a table is wanted"
             yield _finding("unchangeable", change.name, change.name, 1, message, [])
+
+
+def _taken_names(look: _Look) -> Iterator[Finding]:
+    """Find names that other programs' tables and views have; theirs are not taken away."""
+    found, wanted = look.projection.found, look.projection.wanted
+    dropped = {change.name for change in look.changes if (change.kind, change.verb) == ("table", "drop")}
+    for table, name in names_in_the_way(found, wanted):
+        if table not in wanted.tables and table not in dropped:
+            message = f"the index {name} of {table}, which is another program's, has a name that is wanted"
+            yield _finding("unchangeable", table, name, 1, message, [])
+    for table in wanted.tables.values():
+        for name in table.indexes:
+            if name in found.tables or name in found.views:
+                message = f"an index is to be called {name}, and a table or view is"
+                yield _finding("unchangeable", table.name, name, 1, message, [])
 
 
 # -- what would be lost ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint
 from datalayer.schema.pgchange.action import EXCLUSIVE, SHARE_ROW, Action, Cost, Stage
-from datalayer.schema.pgchange.change import Change, is_ours
+from datalayer.schema.pgchange.change import Change, is_ours, names_in_the_way
 from datalayer.schema.pgchange.draft import Draft, add_rule, last_made_first, strongest, views_on
 from datalayer.schema.pgchange.expanding import plan_expansion
 from datalayer.schema.pgchange.filling import plan_filling
@@ -33,6 +33,7 @@ __all__ = ["plan"]
 def plan(draft: Draft) -> list[Action]:
     """Give all actions in order."""
     _rename(draft)
+    _put_aside(draft)
     _loosen(draft)
     for table in dict.fromkeys(change.table for change in draft.changes if change.table):
         if table not in draft.wanted.catalog.tables or not _is_table(draft, table):
@@ -47,8 +48,20 @@ def plan(draft: Draft) -> list[Action]:
     _references(draft)
     _code(draft)
     _drops(draft)
-    draft.actions[:0] = draft.left.removal(draft.used)
+    _clean(draft)
     return sorted(draft.actions, key=attrgetter("stage"))
+
+
+def _clean(draft: Draft) -> None:
+    """Plan the removal of what an interrupted migration left and nothing takes up again."""
+    for (table, name), rule in draft.left.constraints.items():
+        if rule.kind in "pu" and (table, name) not in draft.used:
+            drop = f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(name)}"
+            whole, locks = draft.around(set(), [drop], [(table, frozenset(rule.columns))])
+            locks = strongest(locks, {table: EXCLUSIVE})
+            draft.add(Stage.CLEAN, ("constraint", name, table), whole, locks=locks, group=f"clean {table}")
+            draft.used |= {(table, name)}
+    draft.actions += draft.left.removal(draft.used)
 
 
 def _is_table(draft: Draft, name: str) -> bool:
@@ -68,6 +81,15 @@ def _rename(draft: Draft) -> None:
         now = renames.tables.get(table, table)
         sql = f"ALTER TABLE {quote(now)} RENAME COLUMN {quote(old)} TO {quote(new)}"
         draft.add(Stage.RENAME, ("column", new, table), [sql], group="renames", risk=risk)
+
+
+def _put_aside(draft: Draft) -> None:
+    """Take a name from an index that goes, where another table's index or a table is to have it."""
+    kept = {change.name for change in draft.changes if change.verb == "rename"}
+    for table, name in names_in_the_way(draft.projection.found, draft.wanted.catalog):
+        if name not in kept:
+            sql = f"ALTER INDEX {quote(name)} RENAME TO {quote(temporary('aside', table, name))}"
+            draft.add(Stage.RENAME, ("index", name, table), [sql], locks={}, group="renames")
 
 
 def _loosen(draft: Draft) -> None:
