@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from datalayer.schema.declaration import Term, Unique
+from datalayer.schema.reader import commas
 from datalayer.schema.snapshot import Column, Schema, Table
-from datalayer.schema.tokens import canonical, fold, significant, tokenize
+from datalayer.schema.tokens import canonical, fold, significant, tokenize, unquote
 from datalayer.schema.validate import drizzle
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
-from datalayer.schema.validate.source import Source
+from datalayer.schema.validate.source import Source, reader_of
 from datalayer.schema.validate.subject import Subject
 
 __all__ = ["LOOSENING", "RULES", "recreated"]
@@ -228,7 +228,11 @@ def _references(subject: Subject) -> Iterator[Hit]:
             is_wanted = _wants_key(one, "foreignKeys", key.columns, "columnsFrom")
             if new is None and is_wanted and one.after.table(key.parent) is not None:
                 yield _hit(one, text)
-            elif new is not None and (new.on_delete, new.on_update) != (key.on_delete, key.on_update):
+            elif (
+                one.intent is None
+                and new is not None
+                and (new.on_delete, new.on_update) != (key.on_delete, key.on_update)
+            ):
                 yield _hit(one, f"ON DELETE {key.on_delete} ON UPDATE {key.on_update} of {text}")
 
 
@@ -241,11 +245,15 @@ def _columns(subject: Subject) -> Iterator[Hit]:
             is_wanted = one.intent is None or _wanted_column(one, column.name) is not None
             if is_wanted and not _meant(one, column.name) and not _is_copied(subject, one, column, added):
                 yield _hit(one, f"the column {column.name}")
+        computed = _computed(subject, one)
         for column in one.old.columns:
             new = one.new.column(column.name)
             # what a snapshot says of types and defaults is what the new table was made from
-            if new is not None and one.intent is None and not _meant(one, column.name):
-                yield from map(partial(_hit, one), _changes(column, new))
+            if new is None or one.intent is not None or fold(column.name) in computed:
+                continue
+            for kinds, what in _changes(column, new):
+                if not _meant(one, column.name, kinds=kinds):
+                    yield _hit(one, what)
         yield from _kind_of_table(one)
 
 
@@ -262,15 +270,35 @@ def _copies(subject: Subject, one: _Recreated) -> list[Step]:
     return [step for step in subject.replay.of(one.source) if step.statement.verb in ("INSERT", "WITH")]
 
 
-def _changes(old: Column, new: Column) -> Iterator[str]:
+def _computed(subject: Subject, one: _Recreated) -> set[str]:
+    """Give the columns that the copy computes anew, a CAST say: their change was thought of."""
+    found: set[str] = set()
+    for step in _copies(subject, one):
+        reader = reader_of(step.statement)
+        words = [token.upper for token in reader.tokens]
+        if "SELECT" not in words or "(" not in words[: words.index("SELECT")]:
+            continue
+        reader.place = words.index("(")
+        names = [fold(unquote(part[0])) for part in commas(reader.group()) if part]
+        start = words.index("SELECT") + 1
+        stop = words.index("FROM", start) if "FROM" in words[start:] else len(words)
+        values = commas(reader.tokens[start:stop])
+        if len(values) == len(names):
+            found |= {name for name, value in zip(names, values) if len(value) > 1}
+    return found
+
+
+def _changes(old: Column, new: Column) -> Iterator[tuple[str, str]]:
+    """Yield how a column differs, with the words that would speak of it."""
     if " ".join(fold(old.type).split()) != " ".join(fold(new.type).split()):
-        yield f"the type of {old.name}: {old.type or 'none'} becomes {new.type or 'none'}"
+        yield "type types", f"the type of {old.name}: {old.type or 'none'} becomes {new.type or 'none'}"
     if old.default is not None and _form(old.default) != _form(new.default or ""):
-        yield f"the default of {old.name}: {old.default} becomes {new.default or 'none'}"
-    if fold(old.collation or "binary") != fold(new.collation or "binary"):
-        yield f"the collation of {old.name}: {old.collation or 'BINARY'} becomes {new.collation or 'BINARY'}"
+        yield "default defaults", f"the default of {old.name}: {old.default} becomes {new.default or 'none'}"
+    before, after = old.collation or "BINARY", new.collation or "BINARY"
+    if fold(before) != fold(after):
+        yield "collation collate nocase", f"the collation of {old.name}: {before} becomes {after}"
     if _form(old.generated or "") != _form(new.generated or ""):
-        yield f"what {old.name} is generated from"
+        yield "generated", f"what {old.name} is generated from"
 
 
 def _kind_of_table(one: _Recreated) -> Iterator[Hit]:

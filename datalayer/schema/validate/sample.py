@@ -33,7 +33,9 @@ class Trial:
     orphans: tuple[tuple[str, str, str], ...]
 
 
-def try_with_rows(source: Source, start: Schema, state: bytes) -> Trial | None:
+def try_with_rows(
+    source: Source, start: Schema, state: bytes, *, enforces_foreign_keys: bool
+) -> Trial | None:
     """Run a file on the schema before it with rows in the tables that it names; None where it names none."""
     words = {fold(unquote(token)) for one in source.statements for token in one.tokens}
     tables = _with_parents(start, [table for table in start.tables if fold(table.name) in words])
@@ -49,6 +51,8 @@ def try_with_rows(source: Source, start: Schema, state: bytes) -> Trial | None:
         for trigger in start.triggers:
             connection.execute(trigger.sql)
         orphans = _orphans(connection)
+        connection.execute(f"PRAGMA foreign_keys = {int(enforces_foreign_keys)}")
+        connection.execute("BEGIN")
         for statement in source.statements:
             error = None if set_aside(statement) else run_statement(connection, statement)
             if error is not None:

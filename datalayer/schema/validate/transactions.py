@@ -27,10 +27,13 @@ def _steers(statement: Statement) -> str:
 
 def _own_transaction(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
+        is_open = False
         for statement in source.statements:
             word = _steers(statement)
-            if word:
+            # the end of a transaction that the file began is told with its beginning
+            if word and not is_open:
                 yield Hit(source.path, statement.line, f"{word} in a file that is run in a transaction")
+            is_open = word in ("BEGIN", "START TRANSACTION") or (is_open and not word)
 
 
 def _is_outside(subject: Subject, statement: Statement) -> bool:
