@@ -17,6 +17,7 @@ from typing import TypeVar
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseBusy, DataLayerError, MigrationRefused
 from datalayer.schema import catalog, history
+from datalayer.schema.adopt.advice import about_shape
 from datalayer.schema.adopt.shape import by_shape
 from datalayer.schema.backup import backup
 from datalayer.schema.change.consent import Consent
@@ -56,7 +57,7 @@ class MigrationResult:
     """What a migration did, or with `plan=True` would do.
 
     `applied` are the names recorded, `created` the objects made as "kind name", `steps` what is done in
-    order, `backup` the copy made before, `findings` what was noticed about numbered files.
+    order, `backup` the copy made before, `findings` what was noticed about numbered files and their record.
     """
 
     applied: tuple[str, ...] = ()
@@ -152,6 +153,23 @@ class _Call:
         steps = tuple(Step("migration", file.name, file.part_to_run().strip()) for file in found.files)
         return MigrationResult((), (), steps, nothing_to_do=not steps, findings=tuple(found.findings))
 
+    def take_over(
+        self, folder: Folder, locked: Callable[[Callable[[], None]], None]
+    ) -> MigrationResult | None:
+        """Record the files whose result has the shape of a database without a record; None where none fit."""
+        match = by_shape(self.engine, folder)
+        if not match.exact or not match.names:
+            return None
+
+        def record() -> None:
+            if not history.applied_names(self.engine):
+                journal.ensure(self.engine)
+                history.record(self.engine, match.names)
+                journal.import_names(self.engine, folder)
+
+        locked(record)
+        return MigrationResult(match.names, nothing_to_do=False, findings=tuple(about_shape(match)))
+
     def refuse_if_foreign(self, found: Sequence[Difference]) -> None:
         """Refuse the package's own schema in a database that has none of its tables, but others."""
         ours = {fold(table.name) for table in self.target.schema.tables} - set(JOURNAL_TABLES)
@@ -207,9 +225,13 @@ class _Sqlite:
                 return result
         if folder is None:
             return self.change(plan=plan)
-        if not is_fresh and not history.applied_names(self.engine) and not self.take_over(folder, plan=plan):
-            return self.change(plan=plan)
-        done = self.call.plan_numbered(folder) if plan else self.call.run_numbered(folder)
+        taken = MigrationResult()
+        if not is_fresh and not history.applied_names(self.engine):
+            # a plan records nothing, so it tells what differs from the whole schema instead
+            taken = None if plan else self.call.take_over(folder, self.locked)
+            if taken is None:
+                return self.change(plan=plan)
+        done = _merged(taken, self.call.plan_numbered(folder) if plan else self.call.run_numbered(folder))
         if target.to is not None or self.wanted is None or (plan and done.steps):
             return done
         return _merged(done, self.change(plan=plan))
@@ -237,26 +259,6 @@ class _Sqlite:
         if not self.is_fresh():
             return False
         create_on_sqlite(self.engine, self.target)
-        return True
-
-    # -- one without a record ----------------------------------------------------------------------
-
-    def take_over(self, folder: Folder, *, plan: bool) -> bool:
-        """Record the files whose result has the shape of the database; False where none fit.
-
-        A plan records nothing, so it tells what differs from the whole schema instead.
-        """
-        match = by_shape(self.engine, folder)
-        if plan or not match.exact or not match.names:
-            return False
-
-        def record() -> None:
-            if not history.applied_names(self.engine):
-                journal.ensure(self.engine)
-                history.record(self.engine, match.names)
-                journal.import_names(self.engine, folder)
-
-        self.locked(record)
         return True
 
     # -- what differs ------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ class _Postgres:
     def run(self, *, plan: bool) -> MigrationResult:
         folder = self.target.folder
         if folder is not None and (self.derived is None or self.target.to is not None):
-            return self.call.plan_numbered(folder) if plan else self.call.run_numbered(folder)
+            return self.run_native(folder, plan=plan)
         if self.derived is None:
             raise self.refused or MigrationRefused(f"{self.target.source} tells no schema")
         with self.engine.transaction(read=True):
@@ -377,6 +379,15 @@ class _Postgres:
         if missing and not plan:
             self.locked(self.record)
         return MigrationResult(missing, _made(steps), steps, nothing_to_do=not steps and not missing)
+
+    def run_native(self, folder: Folder, *, plan: bool) -> MigrationResult:
+        """Run a folder of PostgreSQL's own SQL, file by file."""
+        if plan:
+            return self.call.plan_numbered(folder)
+        taken = MigrationResult()
+        if not catalog.read(self.engine).is_empty and not history.applied_names(self.engine):
+            taken = self.call.take_over(folder, self.locked) or taken
+        return _merged(taken, self.call.run_numbered(folder))
 
     def change(self, derived: Derived, *, plan: bool) -> tuple[Step, ...]:
         """Bring what existed to the wanted schema."""
