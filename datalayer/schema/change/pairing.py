@@ -243,4 +243,4 @@ def _column_likeness(gone: Column, new: Column) -> bool:
 def _table_likeness(gone: Table, new: Table) -> bool:
     names = {fold(column.name) for column in gone.columns}
     others = {fold(column.name) for column in new.columns}
-    return gone.kind == new.kind and 2 * len(names & others) > max(len(names), len(others))
+    return gone.kind == new.kind and 2 * len(names & others) >= max(len(names), len(others))
