@@ -40,6 +40,8 @@ def object_of(statement: Statement) -> tuple[str, str] | None:
     place = words.index(noun) + 1
     place += 3 * (words[place : place + 3] == ["IF", "NOT", "EXISTS"])
     place += 2 * (words[place + 1 : place + 2] == ["."])
+    if place >= len(statement.tokens):
+        return None
     return noun.lower(), unquote(statement.tokens[place])
 
 

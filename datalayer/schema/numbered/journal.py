@@ -117,16 +117,17 @@ def read(engine: Engine) -> list[JournalRow]:
     return [_row(values) for values in rows]
 
 
-def ensure(engine: Engine) -> None:
+def ensure(engine: Engine, *, makes_history: bool = True) -> None:
     """Make the two tables where they are missing, within the caller's transaction and lock.
 
-    Raises MigrationRefused where a table `migrations` of another program stands in the way.
+    `makes_history=False` leaves the plain one to a migration that makes it itself. Raises MigrationRefused
+    where a table `migrations` of another program stands in the way.
     """
     columns = set(engine.columns("migrations"))
-    if not columns:
+    if not columns and makes_history:
         for sql in _history_sql(engine.dialect.name):
             engine.write(sql)
-    elif not {"id", "name"} <= columns:
+    elif columns and not {"id", "name"} <= columns:
         raise MigrationRefused(
             f"{engine.display_url} has a table migrations that is another program's",
             why=f"its columns are {', '.join(sorted(columns))}; needed are id, name, applied_at",

@@ -32,7 +32,8 @@ from datalayer.schema.numbered.pending import Finding, Pending, finding, pending
 from datalayer.schema.numbered.python_file import Up, call_up, load_up
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.numbered.shape import shape
-from datalayer.schema.tokens import Statement, quote
+from datalayer.schema.plan import object_of
+from datalayer.schema.tokens import Statement, fold, quote
 
 __all__ = ["Done", "Progress", "StoreOf", "Work"]
 
@@ -92,6 +93,7 @@ class Work:
         self._ordinal = 0
         self._shape: str | None = None
         self._shape_seen = ""
+        self._unrecorded: list[str] = []
         self._shape_version: tuple[object, ...] | None = None
         self._last: tuple[str, list[Finding], str] = ("", [], "")
         self._done = self._total = 0
@@ -122,7 +124,7 @@ class Work:
         if self._takes_backup and found.files and self._has_rows():
             self.backup_path = backup(self.engine, self._backup_target()).path
         with self.engine.transaction():
-            journal.ensure(self.engine)
+            journal.ensure(self.engine, makes_history=not self._makes_history(found))
             journal.import_names(self.engine, self.folder)
             self._ordinal = max(
                 (row.ordinal for row in journal.read(self.engine) if row.state == "applied"), default=0
@@ -204,7 +206,12 @@ class Work:
             error=None,
         )
         journal.write(self.engine, row)
-        history.record(self.engine, [file.name])
+        # a file before the one that makes the table of history is recorded with it
+        self._unrecorded.append(file.name)
+        if self.engine.columns("migrations"):
+            journal.ensure(self.engine)
+            history.record(self.engine, self._unrecorded)
+            self._unrecorded = []
         found = [finding_of(file, one) for one in done.no_ops]
         if file.kind == "sql" and not done.effective:
             text = f"{file.source.name} changes nothing"
@@ -242,6 +249,14 @@ class Work:
     @property
     def _origin(self) -> str:
         return f"{self.folder.layout} {self.folder.root}"
+
+    def _makes_history(self, found: Pending) -> bool:
+        """Whether one of the files makes the plain table of history, as the package's own first one does."""
+        return any(
+            made is not None and made[0] == "table" and fold(made[1]) == "migrations"
+            for file in found.files
+            for made in map(object_of, self.statements(file))
+        )
 
     def _shape_now(self) -> str:
         """Give the shape; SQLite's counter says whether it can be another than the last one."""

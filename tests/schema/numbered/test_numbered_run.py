@@ -57,6 +57,18 @@ def test_files_are_applied_once_in_order_and_journalled(engine: Engine, tmp_path
     assert (again.applied, again.backup) == ((), None)
 
 
+def test_a_folder_may_make_the_table_of_history_itself(engine: Engine, tmp_path: Path) -> None:
+    own = f"CREATE TABLE migrations ({key_column(engine)}, name varchar(100) NOT NULL, at text)"
+    folder = folder_of(tmp_path / "m", "CREATE TABLE a (x INTEGER)", own, "CREATE TABLE b (x INTEGER)")
+
+    run(engine, folder)
+
+    assert history.applied_names(engine) == ("0001_step", "0002_step", "0003_step")
+    assert [row.name for row in journal.read(engine)] == ["0001_step", "0002_step", "0003_step"]
+    assert engine.columns("migrations") == ["id", "name", "at"]
+    assert run(engine, folder).applied == ()
+
+
 def test_a_run_stops_behind_the_file_that_is_named(engine: Engine, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "m", *(f"CREATE TABLE t{n} (x INTEGER)" for n in range(3)))
 

@@ -16,6 +16,8 @@ from datalayer.errors import ForeignKeyViolation, MigrationRefused
 from datalayer.schema import history
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.run import run
+from datalayer.schema.numbered.shape import shape, shape_of
+from datalayer.schema.snapshot import read_text
 
 _PARENT_AND_CHILDREN = """
 CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
@@ -156,6 +158,16 @@ def test_settings_of_the_connection_are_passed_over_and_those_of_the_file_kept(
     assert _one(engine, "PRAGMA legacy_alter_table") == 0
 
 
+@pytest.mark.parametrize(
+    "text", ["CREATE", "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", "DROP TABLE IF EXISTS"]
+)
+def test_a_statement_that_breaks_off_is_refused_by_sqlite(engine: Engine, tmp_path: Path, text: str) -> None:
+    folder = folder_of(tmp_path / "m", "CREATE TABLE a (x)", text)
+
+    with pytest.raises(MigrationRefused, match=r"0002_step\.sql:1: .* failed"):
+        run(engine, folder)
+
+
 def test_all_files_are_one_transaction(engine: Engine, tmp_path: Path) -> None:
     steps = [f"CREATE TABLE t{number} (x)" for number in range(5)]
 
@@ -180,6 +192,13 @@ def test_a_trigger_a_view_and_a_virtual_table_are_compared_too(engine: Engine, t
 
     found = [one["id"] for one in done.findings if one["id"] != "N004"]
     assert found == ["N002", "N002", "N002", "N001", "N001", "N001"]
+
+
+def test_the_packages_own_files_make_its_schema(engine: Engine) -> None:
+    run(engine, history.package_folder())
+
+    expected = read_text(history.consolidated_sql())
+    assert shape(engine) == shape_of(expected)
 
 
 def test_another_kind_of_object_of_that_name_differs(engine: Engine, tmp_path: Path) -> None:
