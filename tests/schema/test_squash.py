@@ -177,6 +177,23 @@ def test_a_full_text_index_is_filled_again(tmp_path: Path) -> None:
         assert connection.execute("SELECT rowid FROM own WHERE own MATCH 'five'").fetchall() == [(1,)]
 
 
+def test_tables_go_on_numbering_where_they_were(tmp_path: Path) -> None:
+    made = squash(
+        folder_of(
+            tmp_path,
+            "CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, t TEXT); "
+            "INSERT INTO a (t) VALUES ('x'), ('y');"
+            "DELETE FROM a WHERE id = 2; CREATE TABLE b (id INTEGER PRIMARY KEY AUTOINCREMENT);"
+            "INSERT INTO b DEFAULT VALUES; DELETE FROM b;"
+            "CREATE TABLE c (id INTEGER PRIMARY KEY AUTOINCREMENT);",
+        )
+    )
+
+    with closing(load(made.text)) as connection:
+        found = connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name").fetchall()
+    assert found == [("a", 2), ("b", 1)]
+
+
 def test_python_files_are_run_with_a_store(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "CREATE TABLE t (a TEXT);")
     (tmp_path / "0002_fill.py").write_text(

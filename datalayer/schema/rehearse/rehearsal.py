@@ -5,12 +5,12 @@ The database itself is only read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
-from datalayer.schema.numbered.folder import Folder, MigrationFile
+from datalayer.schema.numbered.folder import Folder, Layout, MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.manner import opening
 from datalayer.schema.numbered.pending import pending
@@ -28,6 +28,8 @@ __all__ = ["rehearse"]
 
 Progress = Callable[[int, int], object]
 _SYNTHETIC_ROWS = 3
+# who runs a folder of such a layout, where nobody says so
+_TOOLS: Mapping[Layout, Tool] = {"numbered": "datalayer", "drizzle": "plain", "d1": "d1"}
 
 
 def rehearse(
@@ -66,12 +68,8 @@ def rehearse(
         )
     with engine.transaction(read=True):
         found = pending(engine, folder, to=to)
-    tool = as_tool or (
-        "datalayer" if folder.layout == "numbered" else "d1" if folder.layout == "d1" else "plain"
-    )
-    filled = Filled({}, {})
-    runs: list[FileRun] = []
-    passes = False
+    tool = as_tool or _TOOLS[folder.layout]
+    filled, runs, passes = Filled({}, {}), list[FileRun](), False
     if found.files:
         with copy_of(engine, with_rows=with_rows != "synthetic") as copy:
             if with_rows != "real":

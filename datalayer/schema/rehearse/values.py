@@ -217,24 +217,7 @@ def _usual(column: Column, number: int, random: Random) -> Iterator[Value]:
     """Give what a column of such a type usually holds."""
     day = f"20{20 + number // 336 % 60:02d}-{number // 28 % 12 + 1:02d}-{number % 28 + 1:02d}"
     clock = f"{number % 24:02d}:{number % 60:02d}:00"
-    by_kind: dict[str, tuple[Value, ...]] = {
-        "integer": (number, 1, 0, 2, -1, 100),
-        "real": (number + 0.5, float(number), 1.0, 0.0, 0.5, -1.0, 100.0),
-        "boolean": (number % 2, 1, 0),
-        "timestamp": (f"{day} {clock}", f"{day}T{clock}Z", "2026-01-02 03:04:05"),
-        "date": (day, "2026-01-02", "2000-02-29"),
-        "time": (clock,),
-        "interval": (f"{number} hours", "1 day"),
-        "uuid": (f"{random.getrandbits(32):08x}-0000-4000-8000-{number:012x}",),
-        "json": (json.dumps({"number": number}), "{}", "[]", "1", '"a"', json.dumps([number])),
-        "blob": (f"{column.name} {number}".encode(), b"", b"\x00" * 16, b"\x00\xff"),
-        "inet": (f"10.{number // 65536 % 256}.{number // 256 % 256}.{number % 256}",),
-        "mac": (f"02:00:00:00:{number // 256 % 256:02x}:{number % 256:02x}",),
-        "bits": (format(number, "b").zfill(column.length or 1)[-(column.length or 1) :], "1", "0", "1010"),
-        "range": (f"[{number},{number + 1})", f"[{day},infinity)", "empty"),
-        "point": (f"({number},{number})",),
-        "array": ("{}", f"{{{number}}}", "{a}"),
-    }
+    by_kind = _by_kind(column, number, (day, clock), random)
     yield from by_kind.get(column.kind, ())
     if column.kind in by_kind:
         return
@@ -252,6 +235,30 @@ def _usual(column: Column, number: int, random: Random) -> Iterator[Value]:
         f"{number:032x}",
         f"{number:064x}",
     )
+
+
+def _by_kind(
+    column: Column, number: int, moment: tuple[str, str], random: Random
+) -> dict[str, tuple[Value, ...]]:
+    day, clock = moment
+    return {
+        "integer": (number, 1, 0, 2, -1, 100),
+        "real": (number + 0.5, float(number), 1.0, 0.0, 0.5, -1.0, 100.0),
+        "boolean": (number % 2, 1, 0),
+        "timestamp": (f"{day} {clock}", f"{day}T{clock}Z", "2026-01-02 03:04:05"),
+        "date": (day, "2026-01-02", "2000-02-29"),
+        "time": (clock,),
+        "interval": (f"{number} hours", "1 day"),
+        "uuid": (f"{random.getrandbits(32):08x}-0000-4000-8000-{number:012x}",),
+        "json": (json.dumps({"number": number}), "{}", "[]", "1", '"a"', json.dumps([number])),
+        "blob": (f"{column.name} {number}".encode(), b"", b"\x00" * 16, b"\x00\xff"),
+        "inet": (f"10.{number // 65536 % 256}.{number // 256 % 256}.{number % 256}",),
+        "mac": (f"02:00:00:00:{number // 256 % 256:02x}:{number % 256:02x}",),
+        "bits": (format(number, "b").zfill(column.length or 1)[-(column.length or 1) :], "1", "0", "1010"),
+        "range": (f"[{number},{number + 1})", f"[{day},infinity)", "empty"),
+        "point": (f"({number},{number})",),
+        "array": ("{}", f"{{{number}}}", "{a}"),
+    }
 
 
 def _typed(column: Column, values: Sequence[Value]) -> Iterator[Value]:

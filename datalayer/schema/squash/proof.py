@@ -16,7 +16,7 @@ from datalayer.schema import catalog
 from datalayer.schema.difference import differences
 from datalayer.schema.postgres import derive
 from datalayer.schema.snapshot import Schema, Table, load, read
-from datalayer.schema.squash.replay import Replayed, stored_rows, value_columns
+from datalayer.schema.squash.replay import Replayed, sequences, stored_rows, value_columns
 from datalayer.schema.squash.script import Kept
 from datalayer.schema.tokens import quote
 
@@ -52,7 +52,8 @@ def unequal(replay: Replayed, script: str, rows: Mapping[str, Kept] | None = Non
                 found.append(f"{name} is {theirs}, and {mine} after the numbered files")
         if found:
             return found
-        found += _other_rows(replay, connection, rows or {})
+        if rows is not None:
+            found += _other_rows(replay, connection, rows)
         for table in replay.schema.tables:
             if table.kind == "table" and _programs(replay.connection, table) != _programs(connection, table):
                 found.append(f"SQLite compiles statements on {table.name} otherwise")
@@ -74,6 +75,8 @@ def prove_on_postgres(engine: Engine, replay: Replayed, script: str) -> None:
 
 
 def _other_rows(replay: Replayed, connection: sqlite3.Connection, rows: Mapping[str, Kept]) -> Iterator[str]:
+    if sequences(replay.connection) != sequences(connection):
+        yield "tables number their rows from elsewhere"
     for name, kept in rows.items():
         table = replay.schema.table(name)
         if table is None:

@@ -23,7 +23,7 @@ from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.squash.otherwise import run_otherwise
 from datalayer.schema.tokens import Statement, fold, quote
 
-__all__ = ["Replayed", "StoreOf", "replayed", "stored_rows", "value_columns"]
+__all__ = ["Replayed", "StoreOf", "replayed", "sequences", "stored_rows", "value_columns"]
 
 StoreOf = Callable[[Engine], object]
 
@@ -103,6 +103,17 @@ def stored_rows(connection: sqlite3.Connection, table: Table) -> list[tuple[obje
     if fold(table.name) in JOURNAL_TABLES or not columns:
         return []
     return connection.execute(f"SELECT {columns} FROM {quote(table.name)} ORDER BY {order}").fetchall()
+
+
+def sequences(connection: sqlite3.Connection) -> dict[str, int]:
+    """Give how far each AUTOINCREMENT table has numbered its rows (sqlite.org/autoinc.html)."""
+    if not connection.execute("SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
+        return {}
+    return {
+        str(name): int(number)
+        for name, number in connection.execute("SELECT name, seq FROM main.sqlite_sequence ORDER BY name")
+        if fold(str(name)) not in JOURNAL_TABLES
+    }
 
 
 def _run(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Table
-from datalayer.schema.squash.replay import Replayed, stored_rows, value_columns
+from datalayer.schema.squash.replay import Replayed, sequences, stored_rows, value_columns
 from datalayer.schema.tokens import KEYWORDS, fold, quote, quote_text, significant, tokenize, unquote
 
 __all__ = ["Kept", "kept_rows", "written"]
@@ -146,13 +146,30 @@ def _inserts(replay: Replayed, table: str, rows: Mapping[str, Kept]) -> list[str
     found = replay.schema.table(table)
     if found is not None and found.kind == "virtual":
         return _of_virtual(replay, found)
-    kept = rows.get(found.name) if found else None
-    if kept is None or fold(table) in JOURNAL_TABLES:
+    if found is None or fold(table) in JOURNAL_TABLES:
         return []
+    kept = rows.get(found.name)
+    if kept is None:
+        return _numbering(replay, found, "INSERT INTO sqlite_sequence (seq, name) VALUES ({}, {});")
     names = ", ".join(_bare(name) for name in kept.columns)
     texts = [f"    ({', '.join(map(_literal, row))})" for row in kept.rows]
     if not kept.columns:
         return ["\n".join([f"INSERT INTO {_bare(table)} DEFAULT VALUES;"] * len(kept.rows))]
+    return [*_filled(table, names, texts), *_numbering(replay, found)]
+
+
+def _numbering(
+    replay: Replayed, table: Table, sql: str = "UPDATE sqlite_sequence SET seq = {} WHERE name = {};"
+) -> list[str]:
+    """Write how far a table has numbered its rows, where that is further than its last one."""
+    number = sequences(replay.connection).get(table.name)
+    if number is None:
+        return []
+    last = replay.connection.execute(f"SELECT max(_rowid_) FROM {quote(table.name)}").fetchone()[0]
+    return [] if number == last else [sql.format(number, quote_text(table.name))]
+
+
+def _filled(table: str, names: str, texts: Sequence[str]) -> list[str]:
     return [
         f"INSERT INTO {_bare(table)} ({names}) VALUES\n"
         + ",\n".join(texts[start : start + _ROWS_A_STATEMENT])
