@@ -21,8 +21,9 @@ def _refused_default(subject: Subject) -> Iterator[Hit]:
     for step in subject.replay.steps:
         if not step.changed_schema:
             continue
+        earlier = {fold(table.name): table for table in step.before.tables}
         for table in step.after.tables:
-            before = step.before.table(table.name)
+            before = earlier.get(fold(table.name))
             if table.kind != "table" or (before is not None and before.sql == table.sql):
                 continue
             old = {fold(column.name) for column in before.columns} if before else set[str]()

@@ -19,25 +19,30 @@ def table_of(subject: Subject, source: Source, name: str) -> dict[str, Any] | No
     """Give what the snapshot of a file says of a table: what was meant; None where there is none."""
     if subject.layout != "drizzle":
         return None
-    found = next((snapshot for one, _, snapshot in _snapshots(subject) if one is source), None)
+    _, found = _snapshot_of(subject, source)
     tables = cast("dict[str, Any]", (found or {}).get("tables") or {})
     table = tables.get(name)
     return cast("dict[str, Any]", table) if isinstance(table, dict) else None
 
 
 def _snapshots(subject: Subject) -> Iterator[tuple[Source, str, dict[str, Any] | None]]:
-    """Yield each file with the path and content of its snapshot; None where there is none."""
+    """Yield each file with the path and content of its snapshot."""
     for source in subject.sources:
-        number = source.name.partition("_")[0]
-        path = subject.folder.root / "meta" / f"{number}_snapshot.json"
-        document: object = None
-        if path.is_file():
-            try:
-                document = json.loads(path.read_text(encoding="utf-8-sig"))
-            except ValueError:
-                document = {}
-        found = cast("dict[str, Any]", document) if isinstance(document, dict) else None
-        yield source, str(path), found
+        path, found = _snapshot_of(subject, source)
+        yield source, path, found
+
+
+def _snapshot_of(subject: Subject, source: Source) -> tuple[str, dict[str, Any] | None]:
+    """Give the path and content of a file's snapshot; None where there is none."""
+    number = source.name.partition("_")[0]
+    path = subject.folder.root / "meta" / f"{number}_snapshot.json"
+    document: object = None
+    if path.is_file():
+        try:
+            document = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError:
+            document = {}
+    return str(path), cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 
 def _breaches(subject: Subject) -> Iterator[Hit]:

@@ -48,7 +48,7 @@ def recreated(subject: Subject) -> Iterator[_Recreated]:
     """Yield the tables that a file drops and makes anew under the same name."""
     for source in subject.sources:
         steps = subject.replay.of(source)
-        if not steps:
+        if not any(_is_drop(step) for step in steps):
             continue
         before, after = subject.replay.starts[source.name], steps[-1].after
         for old in before.tables:
@@ -58,6 +58,11 @@ def recreated(subject: Subject) -> Iterator[_Recreated]:
                 yield _Recreated(
                     source, step, old, new, before, after, drizzle.table_of(subject, source, old.name)
                 )
+
+
+def _is_drop(step: Step) -> bool:
+    words = [token.upper for token in step.statement.tokens[:2]]
+    return words == ["DROP", "TABLE"] and step.changed_schema
 
 
 def _drop_of(steps: list[Step], table: Table) -> Step | None:

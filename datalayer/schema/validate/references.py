@@ -183,8 +183,11 @@ def _links(subject: Subject) -> Iterator[_Link]:
     for step in subject.replay.steps:
         if step.before is step.after:
             continue
+        earlier = {fold(table.name): table for table in step.before.tables}
         for table in step.after.tables:
-            before = step.before.table(table.name)
+            before = earlier.get(fold(table.name))
+            if before is not None and before.sql == table.sql:
+                continue
             old = {fold(key.parent) for key in before.foreign_keys} if before else set[str]()
             for key in table.foreign_keys:
                 if fold(key.parent) not in old:
