@@ -320,7 +320,7 @@ def _view(name: str, row: Sequence[Any], triggers: Sequence[tuple[Any, ...]]) ->
 def compare(schema: Schema, derived: Derived, found: Catalog) -> list[Difference]:
     """Compare a live schema with what was derived: columns, types, named rules, indexes, triggers.
 
-    The texts of CHECKs and of index terms are not compared: PostgreSQL keeps them in its own words.
+    What CHECKs and indexes say is compared by catalog_texts: PostgreSQL keeps it in its own words.
     """
     return [*_missing_and_changed(schema, derived, found), *_extra(schema, found)]
 

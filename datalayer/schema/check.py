@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from datalayer.engine.connection import Engine
 from datalayer.schema import catalog, history, physical
+from datalayer.schema.catalog_texts import compare_texts
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
@@ -108,7 +109,10 @@ def _postgres(engine: Engine, expected: Schema | None) -> list[Finding]:
         return findings
     if found.is_empty:
         return [_nothing_there()]
-    wrong = catalog.compare(expected, derive(expected), found)
+    derived = derive(expected)
+    wrong = catalog.compare(expected, derived, found)
+    with engine.transaction(read=True):
+        wrong += compare_texts(engine, expected, derived, found)
     return [*findings, *(_finding(one) for one in wrong if not _is_record(one))]
 
 

@@ -218,7 +218,7 @@ def _indexes(before: CatalogTable, after: CatalogTable) -> Iterator[Change]:
 def names_in_the_way(found: Catalog, wanted: Catalog) -> list[tuple[str, str]]:
     """Give the (table, index) whose name something else is to have: all names of one schema are different."""
     owners = {name: table.name for table in wanted.tables.values() for name in table.indexes}
-    owners |= {name: "" for name in (*wanted.tables, *wanted.views)}
+    owners |= dict.fromkeys((*wanted.tables, *wanted.views), "")
     return [
         (table.name, name)
         for table in found.tables.values()

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_hex
 
+from datalayer.errors import DatabaseUnavailable
 from datalayer.schema import catalog
 from datalayer.schema.catalog import Catalog
+from datalayer.schema.pgchange.names import ident
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.postgres import Derived
 from datalayer.schema.tokens import quote
@@ -44,6 +46,7 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
 
     Raises DatabaseUnavailable where the user may not create a schema in this database.
     """
+    _refuse_without_rights(session)
     live_name, scratch = session.schema_name, f"datalayer_scratch_{token_hex(6)}"
     found: Catalog | None = None
     volatile: frozenset[tuple[str, str]] = frozenset()
@@ -72,6 +75,17 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
         tuple((step.name, step.sql) for step in derived.rest if step.kind == "view"),
         volatile,
     )
+
+
+def _refuse_without_rights(session: Session) -> None:
+    sql = "SELECT has_database_privilege(current_database(), 'CREATE'), current_database(), current_user"
+    may_create, database, user = session.fetch_all(sql)[0]
+    if not may_create:
+        raise DatabaseUnavailable(
+            f"{session.display_url}: no permission to create a schema in the database",
+            why="the wanted schema is made beside the live one to be compared with it, and rolled back",
+            hint=f"GRANT CREATE ON DATABASE {ident(database)} TO {ident(user)}",
+        )
 
 
 def _volatile(session: Session, found: Catalog) -> frozenset[tuple[str, str]]:

@@ -8,7 +8,7 @@ from schema.pgchange.cases import CASES, Case
 from schema.pgchange.made import derived_of, schema_with
 from schema.pgchange.watched import STRENGTH, Watched
 
-from datalayer.schema.pgchange.action import Action
+from datalayer.schema.pgchange.action import Action, Stage
 from datalayer.schema.pgchange.migrate import prepare
 from datalayer.schema.pgchange.running import Runner
 from datalayer.schema.pgchange.wanted import read_wanted
@@ -77,3 +77,34 @@ def strong(locks: dict[str, str]) -> dict[str, str]:
 
 def is_validation(group: list[Action]) -> bool:
     return all(action.cost == "weak" for action in group)
+
+
+@pytest.mark.parametrize("version", [140_000, 170_000])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "not null fills rows with the default",
+        "a column with a time is added",
+        "a column with everything on it gets another type",
+        "text becomes bigint",
+    ],
+)
+def test_the_way_of_older_servers_leads_to_the_same_schema(url: str, name: str, version: int) -> None:
+    """Every statement of the older way is one that the newer server knows too."""
+    case = next(case for case in CASES if case.name == name)
+    derived = derived_of(case.after)
+    with schema_with(url, case.before, case.rows) as engine, Watched(engine) as session:
+        wanted = read_wanted(session, derived)
+        session.server_version = version
+        prepared = prepare(session, wanted, case.consent, exact=True)
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+
+        runner.run(prepared.actions)
+
+        assert prepare(session, wanted, case.consent, exact=True).actions == ()
+        proofs = [
+            action.statements[0] for action in prepared.actions if "IS NOT NULL) NOT VALID" in str(action)
+        ]
+        assert bool(proofs) == any(step.stage == Stage.NOT_NULL for step in prepared.actions)
+        for seen in session.seen:
+            assert not seen.rewritten

@@ -149,7 +149,8 @@ def test_a_user_who_may_not_create_schemas_is_told(
     with pytest.raises(DatabaseUnavailable) as caught:
         migrate_existing(engine, derived_of(table()))
 
-    assert "permission" in str(caught.value)
+    assert "permission" in caught.value.what
+    assert caught.value.hint is not None and caught.value.hint.startswith("GRANT CREATE ON DATABASE")
     engine.close()
 
 
