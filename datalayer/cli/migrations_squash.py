@@ -78,8 +78,13 @@ def _checked(target: Path, present: str, text: str, facts: dict[str, object]) ->
 
 
 def _write(target: Path, text: str) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all; into a pipe or device as it comes."""
+    target = target.resolve()
     try:
+        if target.exists() and not target.is_file():
+            with target.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         temporary = Path(name)
         try:

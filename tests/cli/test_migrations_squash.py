@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_squash_writes_elsewhere(run: Run, folder: Path, tmp_path: Path) -> None
     assert run("migrations", "squash", "--dir", folder, "--output", target).code == 0
     assert "CREATE TABLE note" in target.read_text()
     assert not (folder / "consolidated_migrations.sql").exists()
+
+
+def test_squash_writes_through_a_link_and_into_a_pipe(run: Run, folder: Path, tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "schema.sql", tmp_path / "link.sql", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    target.write_text("old")
+    link.symlink_to(target)
+
+    assert run("migrations", "squash", "--dir", folder, "--output", link).code == 0
+    assert run("migrations", "squash", "--dir", folder, "--output", pipe).code == 0
+    assert b"CREATE TABLE note" in os.read(reader, 10_000)
+    os.close(reader)
+    assert link.is_symlink()
+    assert "CREATE TABLE note" in target.read_text()
+    assert pipe.is_fifo()
 
 
 def test_squash_refuses_what_it_cannot_prove(run: Run, folder: Path) -> None:
