@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from support.oracle import kept_header, problems, touched_indexes, whole
 from support.rebuilding import Outcome, run_migrate
 from support.sql_words import statements
 
+Run = Callable[..., Outcome]
 Asked = tuple[tuple[str, list[Row]], ...]
 
 
@@ -88,13 +89,16 @@ def _run(connection: Any, script: str) -> None:
     connection.execute("COMMIT")
 
 
-def judge(case: Case, folder: Path, *, connect: Connect = plain_connect) -> list[str]:
-    """Run a case in an empty folder and say what is wrong with the outcome; empty: all is right."""
+def judge(case: Case, folder: Path, *, connect: Connect = plain_connect, run: Run = run_migrate) -> list[str]:
+    """Run a case in an empty folder and say what is wrong with the outcome; empty: all is right.
+
+    `connect` opens the file to look at it, `run` migrates it.
+    """
     path, before = folder / "case.db", folder / "before.db"
     make(case, path, connect=connect)
     shutil.copyfile(path, before)
     bytes_before = path.read_bytes()
-    outcome = run_migrate(path, case.after, **case.flags())
+    outcome = run(path, case.after, **case.flags())
     if case.refused is not None:
         return _judge_refusal(case, outcome, before, path, connect)
     if outcome.code != 0:
@@ -104,11 +108,11 @@ def judge(case: Case, folder: Path, *, connect: Connect = plain_connect) -> list
         told += [] if outcome.nothing_to_do else ["something was done"]
         told += [] if case.journal != "wal" or path.read_bytes() == bytes_before else ["the bytes changed"]
     told += _judge_result(case, before, path, connect)
-    again = run_migrate(path, case.after)
+    again = run(path, case.after)
     if not again.nothing_to_do:
         told.append(f"a second time it is not nothing to do: {again.steps} {brief(again.said)}")
     if case.back is not None and not told:
-        told += [f"on the way back: {line}" for line in _judge_way_back(case, before, path, connect)]
+        told += [f"on the way back: {line}" for line in _judge_way_back(case, before, path, connect, run)]
     return told
 
 
@@ -179,11 +183,11 @@ def _wrong_answers(connection: Any, asked: Asked) -> list[str]:
     return told
 
 
-def _judge_way_back(case: Case, before: Path, path: Path, connect: Connect) -> list[str]:
+def _judge_way_back(case: Case, before: Path, path: Path, connect: Connect, run: Run) -> list[str]:
     """Bring the file back to the schema that it had: every row must be as it was."""
     between = path.with_name("between.db")
     shutil.copyfile(path, between)
-    outcome = run_migrate(path, case.before, renames=case.back, allow_data_loss=True)
+    outcome = run(path, case.before, renames=case.back, allow_data_loss=True)
     if outcome.code != 0:
         return [f"ended with {outcome.code}: {brief(outcome.said)}"]
     copy = naive_copy(str(between), case.before, renames=case.back or {}, connect=connect)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from datalayer.engine.connection import Options
+from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DataLayerError, MigrationRefused
 from datalayer.schema.change.consent import Consent
@@ -42,6 +42,7 @@ def run_migrate(
     drop_tables: Iterable[str] = (),
     allow_data_loss: bool = False,
     plan: bool = False,
+    opening: Callable[[Path, Options], Engine] = open_engine,
 ) -> Outcome:
     """Migrate the file at `path` to the schema; code 0 is done, 5 refused, 3 something else went wrong."""
     schema_file = path.with_name(f"{path.stem}-desired.sql")
@@ -55,7 +56,7 @@ def run_migrate(
     )
     try:
         # as for a file of any other origin: one that is not writable is opened to read
-        engine = open_engine(path, Options(synchronous="OFF", create=False))
+        engine = opening(path, Options(synchronous="OFF", create=False))
     except DataLayerError as exc:
         return Outcome(3, False, (), (), f"{type(exc).__name__}: {exc}")
     try:
