@@ -10,7 +10,7 @@ from datalayer.cli.failure import UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table, bytes_text
 from datalayer.cli.progress import Progress
-from datalayer.errors import DatabaseUnavailable
+from datalayer.errors import DatabaseUnavailable, MigrationRefused
 
 __all__ = ["COMMANDS"]
 
@@ -97,8 +97,12 @@ def _options(call: Invocation) -> dict[str, Any]:
     from datalayer.schema.change.consent import Consent, parse_renames
 
     arguments = call.arguments
+    try:
+        renames = parse_renames(arguments.rename)
+    except MigrationRefused as exc:
+        raise UsageError(exc.what, why=exc.why, hint=exc.hint) from exc
     consent = Consent(
-        parse_renames(arguments.rename),
+        renames,
         frozenset(arguments.drop),
         frozenset(arguments.drop_table),
         arguments.allow_data_loss,
