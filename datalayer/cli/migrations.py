@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from datalayer.cli.arguments import Parser
 from datalayer.cli.failure import UsageError
+from datalayer.cli.folder_choice import add_folder, chosen_folder
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result
-from datalayer.engine.choice import choose_migrations
-from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.errors import MigrationRefused
 
 if TYPE_CHECKING:
     from datalayer.schema.numbered.status import MigrationStatus
@@ -25,15 +25,6 @@ _MARKS = {"applied": "[x]", "pending": "[ ]", "changed": "[!]", "stopped": "[~]"
 _SHORT = 8
 
 
-def _add_list_arguments(parser: Parser) -> None:
-    parser.add_argument(
-        "--dir",
-        metavar="DIR",
-        help="the folder of migrations; default: [tool.datalayer] migrations of pyproject.toml, or the"
-        " package's own",
-    )
-
-
 def _add_new_arguments(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="what it does: add_notes")
     parser.add_argument(
@@ -42,22 +33,10 @@ def _add_new_arguments(parser: Parser) -> None:
     parser.add_argument("--python", action="store_true", help="a .py file with up(store) instead of SQL")
 
 
-def _chosen(given: str | None) -> Path | None:
-    """Give the app's folder; None for the package's own."""
-    try:
-        choice = choose_migrations(given)
-    except DataLayerError as exc:
-        raise UsageError(exc.what, why=exc.why, hint=exc.hint) from exc
-    return None if choice is None else Path(choice.target)
-
-
 def _list(call: Invocation) -> Result:
-    from datalayer.schema.history import package_folder
-    from datalayer.schema.numbered.folder import Folder
     from datalayer.schema.numbered.status import status
 
-    path = _chosen(call.arguments.dir)
-    folder = package_folder() if path is None else Folder(path)
+    folder = chosen_folder(call.arguments.dir)
     with call.look() as store:
         found = status(store.engine, folder)
     counts = {state: sum(one.state == state for one in found.migrations) for state in _MARKS}
@@ -144,8 +123,9 @@ def _new(call: Invocation) -> Result:
         check_slug(arguments.name)
     except MigrationRefused as exc:
         raise UsageError(exc.what, why=exc.why, hint=exc.hint) from exc
-    root = _writable(_chosen(arguments.dir))
-    path = new_file(root, arguments.name, is_python=arguments.python, now=datetime.now(UTC))
+    path = new_file(
+        _writable(arguments.dir), arguments.name, is_python=arguments.python, now=datetime.now(UTC)
+    )
     findings = [
         {
             "id": "J008",
@@ -161,17 +141,16 @@ def _new(call: Invocation) -> Result:
     return Result({"path": str(path), "name": path.stem}, shown, findings)
 
 
-def _writable(root: Path | None) -> Path:
+def _writable(given: str | None) -> Path:
     """Give a folder that is the app's own. Raises UsageError for that of the installed package."""
     from datalayer.schema.history import package_folder
 
-    own = package_folder().root
-    is_installed = isinstance(own, Path) and any(
-        own.resolve().is_relative_to(Path(sysconfig.get_path(name)).resolve())
-        for name in ("purelib", "platlib")
-    )
-    is_own = root is not None and isinstance(own, Path) and root.resolve() == own.resolve()
-    if root is None or (is_own and is_installed):
+    root, own = chosen_folder(given).root, package_folder().root
+    assert isinstance(root, Path)
+    places = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
+    is_installed = any(root.resolve().is_relative_to(place) for place in places)
+    # without a word the package's own is meant, also where it lies in a checkout
+    if root == own and (given is None or is_installed):
         raise UsageError(
             "the installed package's own migrations are not for an app's changes",
             hint="name your folder with --dir, or as [tool.datalayer] migrations in pyproject.toml",
@@ -180,6 +159,6 @@ def _writable(root: Path | None) -> Path:
 
 
 COMMANDS = {
-    "migrations list": Command(_add_list_arguments, _list),
+    "migrations list": Command(add_folder, _list),
     "migrations new": Command(_add_new_arguments, _new),
 }

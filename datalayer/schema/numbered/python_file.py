@@ -11,7 +11,13 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from types import ModuleType
 
-from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.errors import (
+    DatabaseBusy,
+    DatabaseCorrupt,
+    DatabaseUnavailable,
+    DataLayerError,
+    MigrationRefused,
+)
 from datalayer.schema.numbered.folder import MigrationFile
 
 __all__ = ["Up", "call_up", "load_up"]
@@ -51,9 +57,15 @@ def load_up(file: MigrationFile) -> Up:
 
 
 def call_up(file: MigrationFile, up: Up, store: object) -> None:
-    """Call a file's `up`. Raises MigrationRefused, with file and line, for whatever it raises."""
+    """Call a file's `up`.
+
+    Raises MigrationRefused, with file and line, for what it raises; a database that is busy, away or damaged
+    stays what it is.
+    """
     try:
         up(store)
+    except (DatabaseBusy, DatabaseUnavailable, DatabaseCorrupt):
+        raise
     except Exception as exc:
         raise _failed(file, exc, "failed") from exc
 

@@ -16,14 +16,19 @@ __all__ = ["shape", "shape_of"]
 def shape(engine: Engine) -> str:
     """Give a checksum of the schema: equal ones behave alike. Reads only; some five queries a table.
 
-    On SQLite the fingerprint of `schema.snapshot`, on PostgreSQL a sha256 over tables and views of the
-    engine's schema.
+    On SQLite the fingerprint of `schema.snapshot`, on PostgreSQL a sha256 over tables, views and functions
+    of the engine's schema.
     """
     if engine.dialect.name == "sqlite":
         return shape_of(read(engine.connection()))
     found = catalog.read(engine)
     tables = [table for name, table in found.tables.items() if name not in JOURNAL_TABLES]
-    return hashlib.sha256(repr((tables, sorted(found.views))).encode("utf-8", "surrogatepass")).hexdigest()
+    views = [
+        (name, view.query, sorted(view.triggers.items())) for name, view in sorted(found.view_texts.items())
+    ]
+    functions = sorted((each.signature, each.shape) for each in found.functions.values())
+    facts = repr((tables, sorted(found.views), views, functions, found.others))
+    return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shape_of(schema: Schema) -> str:
