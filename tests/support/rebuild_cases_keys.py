@@ -132,6 +132,21 @@ def _keys() -> Iterator[Case]:
         back={},
     )
     yield pair("a key dropped", "(a TEXT PRIMARY KEY, b)", "(a TEXT, b)", "('x', 1), (NULL, 2)", back={})
+    for clause in ("REPLACE", "IGNORE", "FAIL"):
+        yield pair(
+            f"a key ON CONFLICT {clause} over repetition",
+            "(a TEXT, b)",
+            f"(a TEXT PRIMARY KEY ON CONFLICT {clause}, b)",
+            "('x', 1), ('x', 2)",
+            refused=("t", "a"),
+        )
+        yield pair(
+            f"the rowid ON CONFLICT {clause} over repetition",
+            "(id INTEGER, b)",
+            f"(id INTEGER PRIMARY KEY ON CONFLICT {clause}, b)",
+            "(4, 1), (4, 2)",
+            refused=("t", "id"),
+        )
     yield pair(
         "a key of several columns becomes one",
         "(a TEXT, b, PRIMARY KEY (a, b))",
@@ -255,6 +270,19 @@ def _numbering() -> Iterator[Case]:
     rows = "INSERT INTO t VALUES (3, 'x'), (9, 'y');"
     gone = "INSERT INTO t VALUES (500, 'z'); DELETE FROM t WHERE id = 500;"
     seq = "SELECT seq FROM sqlite_sequence WHERE name = 't'"
+    yield Case(
+        "a memory of numbers under a name in other letters",
+        counted + rows + gone,
+        "CREATE TABLE T (a, id INTEGER PRIMARY KEY AUTOINCREMENT);",
+        act=("INSERT INTO t (a) VALUES ('n')",),
+        then=(("SELECT max(id) FROM t", [(501,)]),),
+    )
+    yield Case(
+        "AUTOINCREMENT after the highest rowid there can be",
+        counted + "INSERT INTO t VALUES (9223372036854775807, 'z');",
+        "CREATE TABLE t (a, id INTEGER PRIMARY KEY AUTOINCREMENT);",
+        asked=((seq, [(2**63 - 1,)]),),
+    )
     yield Case(
         "AUTOINCREMENT",
         plain + rows,

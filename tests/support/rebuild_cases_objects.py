@@ -120,6 +120,27 @@ def _indexes() -> Iterator[Case]:
         _ROWS + "CREATE TABLE u (b);" + plain,
         _T + "CREATE TABLE u (b); CREATE INDEX i ON u (b);",
     )
+    yield Case(
+        "an index whose condition a new type changes",
+        "CREATE TABLE t (a, b); CREATE INDEX i ON t (b) WHERE a = '1';INSERT INTO t VALUES (1, 2), ('1', 3);",
+        "CREATE TABLE t (a TEXT, b); CREATE INDEX i ON t (b) WHERE a = '1';",
+        allow_data_loss=True,
+        asked=(("SELECT count(*) FROM t INDEXED BY i WHERE a = '1'", [(2,)]),),
+    )
+    yield Case(
+        "an index on an expression whose column gets another type",
+        "CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a + 1, typeof(a)); INSERT INTO t VALUES ('1'), ('2');",
+        "CREATE TABLE t (a INTEGER); CREATE INDEX i ON t (a + 1, typeof(a));",
+        asked=(("SELECT count(*) FROM t INDEXED BY i WHERE a + 1 = 2 AND typeof(a) = 'integer'", [(1,)]),),
+        back={},
+    )
+    yield Case(
+        "an index on rows older than their column",
+        "CREATE TABLE t (a); INSERT INTO t VALUES (1), (2); ALTER TABLE t ADD COLUMN c DEFAULT 5;"
+        "CREATE INDEX i ON t (c); CREATE INDEX j ON t (c + 1) WHERE c = 5;",
+        "CREATE TABLE t (a, c DEFAULT 6); CREATE INDEX i ON t (c); CREATE INDEX j ON t (c + 1) WHERE c = 5;",
+        asked=(("SELECT count(*) FROM t INDEXED BY j WHERE c = 5", [(2,)]),),
+    )
     yield Case("an index added", _ROWS, _T + plain, back={})
     yield Case("an index dropped with its statistics", _ROWS + plain + "ANALYZE;", _T)
     yield Case(
@@ -230,6 +251,30 @@ def _triggers() -> Iterator[Case]:
         " END;",
         act=("UPDATE v SET a = 'q' WHERE id = 1",),
         then=(("SELECT a FROM t WHERE id = 1", [("q!",)]),),
+    )
+    yield Case(
+        "a trigger that writes through a view with triggers while both tables are rebuilt",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, a); CREATE TABLE q (id INTEGER PRIMARY KEY, a);"
+        "CREATE VIEW v AS SELECT p.id, q.a FROM p JOIN q USING (id);"
+        "CREATE TRIGGER v_insert INSTEAD OF INSERT ON v BEGIN"
+        " INSERT INTO p VALUES (new.id, 'p'); INSERT INTO q VALUES (new.id, new.a); END;"
+        "CREATE TRIGGER p_delete AFTER DELETE ON p BEGIN DELETE FROM q WHERE id = old.id; END;"
+        "INSERT INTO p VALUES (1, 'one'); INSERT INTO q VALUES (1, 'two');",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, a TEXT CHECK (a <> ''));"
+        "CREATE TABLE q (id INTEGER PRIMARY KEY, a TEXT);"
+        "CREATE VIEW v AS SELECT p.id, q.a FROM p JOIN q USING (id);"
+        "CREATE TRIGGER v_insert INSTEAD OF INSERT ON v BEGIN"
+        " INSERT INTO p VALUES (new.id, 'p'); INSERT INTO q VALUES (new.id, new.a); END;"
+        "CREATE TRIGGER p_delete AFTER DELETE ON p BEGIN DELETE FROM q WHERE id = old.id; END;",
+        act=("INSERT INTO v VALUES (2, 'x')", "DELETE FROM p WHERE id = 1"),
+        then=(("SELECT * FROM v", [(2, "x")]), ("SELECT count(*) FROM q", [(1,)])),
+    )
+    yield Case(
+        "a trigger renamed in its letters",
+        _ROWS + _LOG + one,
+        _T + _LOG + one.replace("TRIGGER g", "TRIGGER G"),
+        act=("INSERT INTO t (a) VALUES ('n')",),
+        then=(("SELECT * FROM log", [("one",)]),),
     )
     yield Case(
         "a trigger that was broken before",

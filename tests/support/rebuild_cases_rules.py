@@ -93,6 +93,26 @@ def _checks() -> Iterator[Case]:
         "(a INTEGER, b TEXT CHECK (b IS NULL OR json_valid(b)))",
         "(1, '{}'), (2, NULL)",
     )
+    yield pair(
+        "a CHECK with a text in double quotes",
+        '(a TEXT CHECK (a <> "none"), b)',
+        '(b, a TEXT CHECK (a <> "none"))',
+        "('x', 1)",
+        back={},
+    )
+    yield pair(
+        "a CHECK that needs another column's old type",
+        "(a INTEGER, b TEXT, CHECK (a < b))",
+        "(a INTEGER, b INTEGER, CHECK (a < b))",
+        "(1, '2')",
+    )
+    yield pair(
+        "a CHECK that a new type breaks",
+        "(a, b, CHECK (typeof(a) = 'integer'))",
+        "(a TEXT, b, CHECK (typeof(a) = 'integer'))",
+        "(1, 2)",
+        refused=("t", "1"),
+    )
     yield pair("a CHECK with the table's own name", "(a INTEGER)", "(a INTEGER CHECK (t.a > 0))", "(1), (2)")
 
 
