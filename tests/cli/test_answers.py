@@ -53,6 +53,7 @@ def own_words(name: str, filled: Filled, folder: Path) -> list[str]:
     """Give the arguments that a command needs besides the common ones."""
     return {
         "backup": [str(folder / "copy.backup")],
+        "migrations new": ["notes", "--dir", str(folder)],
         "sessions show": [filled.session],
         "jobs show": [filled.done],
         "jobs retry": [filled.failed],
