@@ -145,12 +145,12 @@ def _writable(given: str | None) -> Path:
     """Give a folder that is the app's own. Raises UsageError for that of the installed package."""
     from datalayer.schema.history import package_folder
 
-    root, own = chosen_folder(given).root, package_folder().root
-    assert isinstance(root, Path)
+    chosen, own = chosen_folder(given).root, package_folder().root
+    root = Path(str(chosen))
     places = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
     is_installed = any(root.resolve().is_relative_to(place) for place in places)
     # without a word the package's own is meant, also where it lies in a checkout
-    if root == own and (given is None or is_installed):
+    if chosen == own and (given is None or is_installed):
         raise UsageError(
             "the installed package's own migrations are not for an app's changes",
             hint="name your folder with --dir, or as [tool.datalayer] migrations in pyproject.toml",
