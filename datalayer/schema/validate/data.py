@@ -283,6 +283,9 @@ def _is_certain(subject: Subject, source: Source, statement: Statement, error: s
     if error.startswith("FOREIGN KEY constraint failed"):
         # that the PRAGMA is ignored is told already
         return _is_drop(statement) and not any(_PRAGMA.match(one.text) for one in source.statements)
+    if error == "CHECK constraint failed":
+        # so without a name it comes from ADD COLUMN
+        return True
     if error.startswith("CHECK constraint failed: "):
         start, end = subject.replay.starts[source.name], subject.replay.end_of(source)
         told = " ".join(error.partition(": ")[2].split())

@@ -9,7 +9,7 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.validate.catalogue import RULES
 from datalayer.schema.validate.finding import RuleFinding
-from datalayer.schema.validate.subject import Subject, Target, guess_dialect
+from datalayer.schema.validate.subject import Subject, Target, guess_dialect, is_for_d1
 
 __all__ = ["subject_of", "validate"]
 
@@ -73,7 +73,7 @@ def subject_of(
         dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
     dialect = dialect or guess_dialect(folder)
     if target is None:
-        target = "d1" if folder.layout == "d1" and dialect == "sqlite" else dialect
+        target = "d1" if dialect == "sqlite" and is_for_d1(folder) else dialect
     return Subject(folder, dialect, target, engine, root)
 
 

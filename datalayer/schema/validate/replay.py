@@ -20,7 +20,7 @@ _PASSED_OVER_LIST = "BEGIN COMMIT END ROLLBACK SAVEPOINT RELEASE VACUUM ANALYZE 
 _PASSED_OVER = frozenset(_PASSED_OVER_LIST.split())
 _PRAGMAS = frozenset(["user_version", "application_id", "legacy_alter_table", "defer_foreign_keys"])
 # a query that never ends is stopped after this many thousand steps of SQLite's machine
-_MOST_THOUSANDS = 50_000
+_MOST_THOUSANDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from datalayer.schema.validate.postgres_model import Model
 from datalayer.schema.validate.replay import Replay
 from datalayer.schema.validate.source import Source
 
-__all__ = ["Subject", "Target", "guess_dialect"]
+__all__ = ["Subject", "Target", "guess_dialect", "is_for_d1"]
 
 Target = Literal["sqlite", "postgresql", "d1"]
 
@@ -118,6 +118,17 @@ def guess_dialect(folder: Folder) -> Dialect:
             sqlite += sum(word in _SQLITE_WORDS for word in words) + statement.text.count("`")
             sqlite += text.startswith("INSERT OR ") or "DATETIME (" in text
     return "postgresql" if postgres > sqlite else "sqlite"
+
+
+def is_for_d1(folder: Folder) -> bool:
+    """Say whether a wrangler file stands by: beside the folder, or up to two folders above a drizzle one."""
+    if folder.layout == "d1":
+        return True
+    if folder.layout != "drizzle" or not isinstance(folder.root, Path):
+        return False
+    own = folder.root.absolute()
+    names = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
+    return any((place / name).is_file() for place in (own, *own.parents[:2]) for name in names)
 
 
 def _journal_document(root: Traversable) -> dict[str, Any]:

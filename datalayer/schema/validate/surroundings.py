@@ -5,6 +5,7 @@ Looks only where the project's folder is given, and reads a bounded number of fi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -154,17 +155,20 @@ def _edited(subject: Subject) -> Iterator[Hit]:
     base = _baseline(git) if git else ""
     if git is None or not base:
         return
-    names = git.ask("ls-tree", "-z", "--name-only", base, git.prefix or "./").split("\0")
+    entries = filter(None, git.ask("ls-tree", "-z", base, git.prefix or "./").split("\0"))
+    shared = {path: head.split()[-1] for head, _, path in (entry.partition("\t") for entry in entries)}
     present = {source.file.source.name: source for source in subject.sources}
     forms = {_form_of(source): source.name for source in present.values()}
     told: set[str] = set()
-    for path in sorted(filter(None, names)):
+    for path, blob in sorted(shared.items()):
         name = path.removeprefix(git.prefix)
         if not re.fullmatch(r"\d+[_-].+\.(?:sql|py)", name) or name.endswith((".down.sql", ".down.py")):
             continue
+        source = present.get(name)
+        if source is not None and _blob_of(source) == blob:
+            continue
         kind = "python" if name.endswith(".py") else "sql"
         old = checksum_of_text(git.ask("show", f"{base}:{path}"), kind)
-        source = present.get(name)
         if source is None:
             told.add(name)
             where = str(subject.folder.root / name)
@@ -174,6 +178,12 @@ def _edited(subject: Subject) -> Iterator[Hit]:
             told.add(name)
             yield Hit(source.path, 1, f"{name} was changed since it was shared")
     yield from _edited_in_history(subject, git, told)
+
+
+def _blob_of(source: Source) -> str:
+    """Give the name that git has for the content of a file."""
+    content = source.file.source.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _form_of(source: Source) -> str:

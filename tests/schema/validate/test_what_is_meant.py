@@ -1,0 +1,188 @@
+"""Where a rule holds back: what was meant, what only real rows can tell, what is put right further on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from support.rule_cases import write_files
+
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.validate import validate
+from datalayer.schema.validate.folder import subject_of
+
+USERS = "CREATE TABLE users (\n    id INTEGER PRIMARY KEY,\n    email TEXT NOT NULL,\n    age TEXT,\n    team INTEGER\n);\n"
+TEAMS = "CREATE TABLE teams (id INTEGER PRIMARY KEY);\n"
+
+
+def swap(body: str, *, values: str = "id, email, age, team", before: str = "", after: str = "") -> str:
+    return (
+        f"{before}CREATE TABLE users_new ({body});\n"
+        f"INSERT INTO users_new (id, email, age, team) SELECT {values} FROM users;\n"
+        f"DROP TABLE users;\nALTER TABLE users_new RENAME TO users;\n{after}"
+    )
+
+
+def ids(folder: Path, target: Literal["sqlite", "d1"] = "sqlite") -> set[str]:
+    return {one.id for one in validate(Folder(folder), target=target) if one.severity != "info"}
+
+
+NULLABLE = "id INTEGER PRIMARY KEY, email TEXT, age TEXT, team INTEGER"
+
+
+@pytest.mark.parametrize(
+    ("name", "comment", "told"),
+    [
+        ("0002_rebuild", "", {"F004"}),
+        ("0002_users_email_nullable", "", set()),
+        ("0002_rebuild", "-- drops NOT NULL of email: it may be unknown\n", set()),
+        ("0002_rebuild", "-- drops something of age\n", {"F004"}),
+        ("0002_rebuild", "-- email\n", {"F004"}),
+    ],
+)
+def test_loss_is_meant_where_words_of_the_file_say_so(
+    tmp_path: Path, name: str, comment: str, told: set[str]
+) -> None:
+    write_files(tmp_path, {"0001_users.sql": USERS, f"{name}.sql": swap(NULLABLE, before=comment)})
+
+    assert ids(tmp_path) == told
+
+
+def test_type_is_meant_to_change_where_the_copy_computes_it(tmp_path: Path) -> None:
+    body = "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age INTEGER, team INTEGER"
+    bare = write_files(tmp_path / "bare", {"0001_users.sql": USERS, "0002_x.sql": swap(body)})
+    cast = swap(body, values="id, email, CAST(age AS INTEGER), team")
+    computed = write_files(tmp_path / "cast", {"0001_users.sql": USERS, "0002_x.sql": cast})
+
+    assert (ids(bare), ids(computed)) == ({"F006"}, set())
+
+
+@pytest.mark.parametrize(("is_not_null", "told"), [(True, {"F004"}), (False, set())])
+def test_loss_is_meant_where_the_drizzle_snapshot_has_it(
+    tmp_path: Path, is_not_null: bool, told: set[str]
+) -> None:
+    columns = {name: {"name": name, "notNull": False} for name in ("id", "email", "age", "team")}
+    columns["email"]["notNull"] = is_not_null
+    tables = {"users": {"name": "users", "columns": columns}}
+    entries = [{"idx": n, "when": n, "tag": tag} for n, tag in enumerate(["0000_users", "0001_x"])]
+    write_files(
+        tmp_path,
+        {
+            "0000_users.sql": USERS,
+            "0001_x.sql": swap(NULLABLE),
+            "meta/_journal.json": json.dumps({"dialect": "sqlite", "entries": entries}),
+            "meta/0000_snapshot.json": json.dumps({"id": "a", "prevId": "", "tables": tables}),
+            "meta/0001_snapshot.json": json.dumps({"id": "b", "prevId": "a", "tables": tables}),
+        },
+    )
+
+    assert ids(tmp_path) == told
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age TEXT, team INTEGER REFERENCES teams (id)",
+        "id INTEGER PRIMARY KEY, email TEXT NOT NULL CHECK (email LIKE '%@%'), age TEXT, team INTEGER",
+        "id INTEGER PRIMARY KEY, email TEXT NOT NULL CHECK (json_valid(email)), age TEXT, team INTEGER",
+        "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age TEXT NOT NULL, team INTEGER UNIQUE",
+    ],
+)
+def test_new_rule_over_old_values_is_for_the_rows_to_say(tmp_path: Path, body: str) -> None:
+    write_files(tmp_path, {"0001_users.sql": f"{USERS}{TEAMS}", "0002_rule.sql": swap(body)})
+
+    assert ids(tmp_path) == set()
+
+
+def test_check_that_a_new_default_breaks_is_told(tmp_path: Path) -> None:
+    text = "ALTER TABLE users ADD COLUMN status TEXT DEFAULT 'x' CHECK (status IN ('a', 'b'));\n"
+    write_files(tmp_path, {"0001_users.sql": USERS, "0002_status.sql": text})
+
+    assert ids(tmp_path) == {"D003", "X004"}
+
+
+def test_children_that_are_saved_and_restored_are_not_lost(tmp_path: Path) -> None:
+    children = "CREATE TABLE notes (\n    user_id INTEGER REFERENCES users (id) ON DELETE CASCADE\n);\n"
+    body = "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age TEXT, team INTEGER, name TEXT"
+    save = "CREATE TABLE kept AS SELECT user_id FROM notes;\n"
+    restore = "INSERT INTO notes (user_id) SELECT user_id FROM kept;\nDROP TABLE kept;\n"
+    files = {"0001_users.sql": f"{USERS}{children}"}
+    lost = write_files(tmp_path / "lost", {**files, "0002_name.sql": swap(body)})
+    kept_text = swap(body, before=save, after=restore)
+    kept = write_files(tmp_path / "kept", {**files, "0002_name.sql": kept_text})
+
+    assert ids(lost, target="d1") == {"D002"}
+    assert ids(kept, target="d1") == set()
+
+
+def test_values_taken_over_by_an_update_are_a_copy(tmp_path: Path) -> None:
+    text = "UPDATE users SET team = (SELECT min(id) FROM teams);\nDROP TABLE teams;\n"
+    write_files(tmp_path, {"0001_users.sql": f"{USERS}{TEAMS}", "0002_merge.sql": text})
+
+    assert ids(tmp_path) == set()
+
+
+def test_folder_that_begins_elsewhere_is_told_of_once(tmp_path: Path) -> None:
+    files = {
+        f"000{n}_{name}.sql": f"ALTER TABLE {name} ADD COLUMN x TEXT;\n"
+        for n, name in enumerate(["memo", "people", "tag"], 1)
+    }
+    write_files(tmp_path, files)
+
+    found = [one for one in validate(Folder(tmp_path)) if one.id == "X001"]
+
+    assert [Path(one.file).name for one in found] == ["0001_memo.sql"]
+
+
+def test_python_file_may_have_made_what_is_missing(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "0001_users.sql": USERS,
+            "0002_more.py": "def up(store):\n    pass\n",
+            "0003_use.sql": "ALTER TABLE settings ADD COLUMN x TEXT;\nALTER TABLE user ADD COLUMN x TEXT;\n",
+        },
+    )
+
+    found = [one for one in validate(Folder(tmp_path)) if one.severity == "error"]
+
+    # a name that is nearly a known one is a slip all the same
+    assert [(one.id, one.line) for one in found] == [("X001", 2)]
+
+
+def test_own_transaction_after_the_pragma_keeps_the_pragma(tmp_path: Path) -> None:
+    body = "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age TEXT, team INTEGER, name TEXT"
+    text = swap(
+        body, before="PRAGMA foreign_keys = OFF;\nBEGIN;\n", after="COMMIT;\nPRAGMA foreign_keys = ON;\n"
+    )
+    write_files(tmp_path, {"0001_users.sql": USERS, "0002_name.sql": text})
+
+    assert ids(tmp_path) == {"T001"}
+
+
+def test_drizzle_folder_by_a_wrangler_file_is_for_d1(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {"wrangler.toml": "", "db/drizzle/meta/_journal.json": '{"dialect": "sqlite", "entries": []}'},
+    )
+
+    assert subject_of(Folder(tmp_path / "db" / "drizzle")).target == "d1"
+
+
+def test_endless_query_is_stopped(tmp_path: Path) -> None:
+    text = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n;\n"
+    write_files(tmp_path, {"0001_users.sql": USERS, "0002_endless.sql": text})
+
+    assert ids(tmp_path) == set()
+
+
+def test_no_file_outside_is_reached(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.db"
+    text = f"ATTACH '{victim}' AS v;\nCREATE TABLE v.t (x);\nVACUUM INTO '{victim}';\n"
+    write_files(tmp_path / "m", {"0001_a.sql": text})
+
+    validate(Folder(tmp_path / "m"))
+
+    assert not victim.exists()
