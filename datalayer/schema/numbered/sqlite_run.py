@@ -6,6 +6,7 @@ foreign_keys is off around it, because dropping a table would else delete the ro
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -51,14 +52,19 @@ def _apply(work: Work, found: Pending, *, enforces: bool) -> None:
         return
     engine = work.engine
     work.begin(found)
-    before = _broken(engine)
+    before, unclear = _broken(engine)
     for file in found.files:
         with _renames(engine):
             if enforces and file.kind == "sql":
                 _refuse_cascading_drops(engine, work.statements(file))
             work.apply_inside(file)
             work.keep()
-    _refuse_new_breaks(engine, before)
+    after, unclear_now = _broken(engine)
+    _refuse_new_breaks(engine, after - before)
+    work.findings += [
+        finding("X003", "error", engine.display_url, f"a reference of {table} is to columns without a key")
+        for table in sorted(unclear_now - unclear)
+    ]
 
 
 def _enforces(found: Pending) -> bool:
@@ -82,18 +88,37 @@ def _foreign_keys(engine: Engine, *, enforces: bool) -> Generator[None]:
 def _renames(engine: Engine) -> Generator[None]:
     """Let one file's PRAGMA legacy_alter_table not reach the next."""
     row = engine.fetch_one("PRAGMA legacy_alter_table")
-    yield
-    engine.execute(f"PRAGMA legacy_alter_table = {row[0] if row else 0}")
+    try:
+        yield
+    finally:
+        # the driver's connection: the engine takes nothing more in a block that failed
+        engine.connection().execute(f"PRAGMA legacy_alter_table = {row[0] if row else 0}")
 
 
-def _broken(engine: Engine) -> _Broken:
-    """Count the rows whose reference does not hold, by table, rowid and the table referred to."""
-    rows = engine.fetch_all("PRAGMA foreign_key_check")
-    return Counter((fold(str(table)), rowid, fold(str(parent))) for table, rowid, parent, _ in rows)
+def _broken(engine: Engine) -> tuple[_Broken, set[str]]:
+    """Count the rows whose reference does not hold, by table, rowid and the table referred to.
+
+    And give the tables of which SQLite cannot tell, since the columns referred to have no key ("foreign key
+    mismatch"): it would refuse every change of their rows.
+    """
+    connection: sqlite3.Connection = engine.connection()
+    tables = [str(row[0]) for row in engine.fetch_all(engine.dialect.tables_sql)]
+    found: _Broken = Counter()
+    unclear: set[str] = set()
+    for table in tables:
+        try:
+            # not by the engine, where an error would doom the block
+            rows = connection.execute(f"PRAGMA main.foreign_key_check({quote(table)})").fetchall()
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorname != "SQLITE_ERROR":
+                raise engine.translate(exc) from exc
+            unclear.add(table)
+        else:
+            found.update((fold(table), rowid, fold(str(parent))) for _, rowid, parent, _ in rows)
+    return found, unclear
 
 
-def _refuse_new_breaks(engine: Engine, before: _Broken) -> None:
-    new = _broken(engine) - before
+def _refuse_new_breaks(engine: Engine, new: _Broken) -> None:
     if not new:
         return
     by_pair: dict[tuple[str, str], list[object]] = {}

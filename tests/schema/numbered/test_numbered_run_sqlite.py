@@ -108,6 +108,34 @@ def test_references_that_were_broken_before_do_not_stand_in_the_way(engine: Engi
     assert run(engine, folder).applied == ("0002_step",)
 
 
+def test_a_reference_to_columns_without_a_key_is_told_where_it_is_new(engine: Engine, tmp_path: Path) -> None:
+    first = "CREATE TABLE p (code); CREATE TABLE c (code REFERENCES p (code)); INSERT INTO p VALUES (1)"
+    steps = [first, "CREATE TABLE d (code REFERENCES p (code))", "CREATE UNIQUE INDEX p_code ON p (code)"]
+
+    told = [
+        [
+            (one["id"], str(one["message"]))
+            for one in run(engine, folder_of(tmp_path / "m", *steps[:count])).findings
+        ]
+        for count in (1, 2, 3)
+    ]
+
+    assert told == [
+        [("X003", "a reference of c is to columns without a key")],
+        [("X003", "a reference of d is to columns without a key")],
+        [],
+    ]
+    engine.write("INSERT INTO c VALUES (1)")
+
+
+def test_a_setting_of_a_file_that_failed_is_set_back(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(MigrationRefused):
+        run(engine, folder_of(tmp_path / "m", "PRAGMA legacy_alter_table = ON; SELECT nix"))
+
+    assert _one(engine, "PRAGMA legacy_alter_table") == 0
+    assert _one(engine, "PRAGMA foreign_keys") == 1
+
+
 def test_a_file_that_turns_foreign_keys_on_has_cascades(engine: Engine, tmp_path: Path) -> None:
     text = "PRAGMA foreign_keys = ON;\nDELETE FROM parent WHERE id = 2;"
 
