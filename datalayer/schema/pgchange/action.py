@@ -22,8 +22,8 @@ ROW = "RowExclusiveLock"
 # rows or bytes in a second, on two cores of a small server: for an estimate, not a promise
 _SCAN_BYTES = 300_000_000
 _REWRITE_BYTES = 40_000_000
-_FILL_ROWS = 60_000
-_INDEX_BYTES = 60_000_000
+_FILL_ROWS = 150_000
+_INDEX_BYTES = 100_000_000
 
 
 class Stage(IntEnum):

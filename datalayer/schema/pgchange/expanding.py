@@ -11,7 +11,7 @@ from datalayer.schema.pgchange.action import EXCLUSIVE, Stage
 from datalayer.schema.pgchange.change import Change
 from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.draft import Draft, Key, add_rule, strongest
-from datalayer.schema.pgchange.filling import converted, prove_not_null
+from datalayer.schema.pgchange.filling import converted, has_not_null_rules, not_null_rule, prove_not_null
 from datalayer.schema.pgchange.indexing import key_drops, put_in_place, to_build
 from datalayer.schema.pgchange.names import rename_in, temporary
 from datalayer.schema.pgchange.statements import default_text, numbered, sequence_name
@@ -54,9 +54,12 @@ def _expand(draft: Draft, change: Change) -> None:
         statements.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {column_type(after)}")
     if (table, trigger) not in draft.left.triggers:
         value = converted(draft, table, change.before, after, f"NEW.{quote(change.name)}")
+        tag = "$body$"
+        while tag in value:
+            tag = f"$_{tag[1:]}"
         statements.append(
             f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql AS"
-            f" $body$ BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END $body$"
+            f" {tag} BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END {tag}"
         )
         statements.append(
             f"CREATE TRIGGER {quote(trigger)} BEFORE INSERT OR UPDATE ON {quote(table)}"
@@ -119,6 +122,7 @@ def _swap(draft: Draft, table: str) -> tuple[list[str], list[Key]]:
         if change.name not in stand_in:
             continue
         statements += _replace(table, change, stand_in[change.name])
+        statements += _name_not_null(draft, change, stand_in[change.name])
     for rule, name, _ in _moving_checks(draft, table):
         if rule.name in found.constraints and not set(found.constraints[rule.name].columns) & set(stand_in):
             statements.append(f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(rule.name)}")
@@ -126,6 +130,28 @@ def _swap(draft: Draft, table: str) -> tuple[list[str], list[Key]]:
     for index in moved:
         statements += put_in_place(draft, index, stand_in)
     return statements, keys
+
+
+def _name_not_null(draft: Draft, change: Change, name: str) -> list[str]:
+    """Give the statement that calls the new column's NOT NULL by the column's lasting name."""
+    table, column = change.table, change.name
+    if not change.after.is_not_null or not has_not_null_rules(draft):
+        return []
+    left = [
+        rule.name
+        for (owner, _), rule in draft.left.constraints.items()
+        if owner == table and rule.kind == "n" and rule.columns == (name,)
+    ]
+    old = left[0] if left else not_null_rule(draft, table, name)
+    taken = draft.found_table(table).constraints.get(f"{table}_{column}_not_null")
+    if taken is None or taken.columns != (column,):
+        # what is there under that name belongs to something else, or nothing is and another was chosen
+        return [] if taken else _rename_rule(table, old, not_null_rule(draft, table, column))
+    return _rename_rule(table, old, taken.name)
+
+
+def _rename_rule(table: str, old: str, new: str) -> list[str]:
+    return [f"ALTER TABLE {quote(table)} RENAME CONSTRAINT {quote(old)} TO {quote(new)}"]
 
 
 def _replace(table: str, change: Change, name: str) -> list[str]:

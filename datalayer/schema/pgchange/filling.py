@@ -9,7 +9,7 @@ from datalayer.schema.pgchange.names import temporary
 from datalayer.schema.pgchange.statements import alter_column
 from datalayer.schema.tokens import quote
 
-__all__ = ["converted", "plan_filling", "prove_not_null"]
+__all__ = ["converted", "has_not_null_rules", "not_null_rule", "plan_filling", "prove_not_null"]
 
 _HAS_NOT_NULL_RULES = 180_000
 _NAME_BYTES = 63
@@ -84,6 +84,11 @@ def _fill(draft: Draft, fill: Fill) -> None:
     )
 
 
+def has_not_null_rules(draft: Draft) -> bool:
+    """Whether a NOT NULL is a constraint of its own, which can be added before it is validated."""
+    return draft.server_version >= _HAS_NOT_NULL_RULES
+
+
 def prove_not_null(draft: Draft, table: str, column: str) -> None:
     """Plan a NOT NULL without a scan that anybody waits for: as a rule not yet valid, validated afterwards.
 
@@ -96,9 +101,9 @@ def prove_not_null(draft: Draft, table: str, column: str) -> None:
         rule.columns[0]: rule for (owner, _), rule in draft.left.constraints.items()
         if owner == table and rule.kind == "n" and rule.columns
     }  # fmt: skip
-    if draft.server_version >= _HAS_NOT_NULL_RULES:
+    if has_not_null_rules(draft):
         rule = known.get(column)
-        rule_name = rule.name if rule else _rule_name(draft, table, column)
+        rule_name = rule.name if rule else not_null_rule(draft, table, column)
         if rule is None:
             sql = f"{alter} ADD CONSTRAINT {quote(rule_name)} NOT NULL {quote(column)} NOT VALID"
             draft.add(Stage.NOT_NULL, name, [sql], group=f"not null {table}")
@@ -124,8 +129,8 @@ def prove_not_null(draft: Draft, table: str, column: str) -> None:
     draft.add(Stage.NOT_NULL, name, statements, locks={table: EXCLUSIVE}, group=f"proved {table} {column}")
 
 
-def _rule_name(draft: Draft, table: str, column: str) -> str:
-    """Name the rule as PostgreSQL would, unless that is taken or too long."""
+def not_null_rule(draft: Draft, table: str, column: str) -> str:
+    """Name a NOT NULL as PostgreSQL 18 would, unless that is taken or too long."""
     name = f"{table}_{column}_not_null"
     taken = draft.found_table(table).constraints.get(name)
     is_free = taken is None and len(name.encode()) <= _NAME_BYTES

@@ -80,7 +80,8 @@ def migrate_existing(
     consent = consent or Consent()
     with Session(engine) as session:
         wanted = read_wanted(session, derived)
-        prepared = prepare(session, wanted, consent, exact=exact)
+        # rows are looked at once: now for a plan, else when nobody else is migrating any more
+        prepared = prepare(session, wanted, consent, exact=exact, with_rows=plan)
         if plan or not prepared.actions:
             return prepared.steps
         with session.lock(monotonic() + lock_timeout_s):
@@ -111,10 +112,12 @@ def _first_part(actions: Sequence[Action]) -> Sequence[Action]:
     return actions if last is None else actions[: last + 1]
 
 
-def prepare(session: Session, wanted: Wanted, consent: Consent, *, exact: bool) -> Prepared:
+def prepare(
+    session: Session, wanted: Wanted, consent: Consent, *, exact: bool, with_rows: bool = True
+) -> Prepared:
     """Compare, look for obstacles and plan; changes nothing.
 
-    Raises MigrationRefused with all of them.
+    Raises MigrationRefused with all of them. `with_rows=False` does not look for any.
     """
     with session.transaction():
         live = catalog.read(session)
@@ -123,7 +126,7 @@ def prepare(session: Session, wanted: Wanted, consent: Consent, *, exact: bool) 
     after = renamed(found, renames)
     projection = Projection(after, wanted.catalog, renames, _casts(session, after, wanted.catalog))
     different = changes(after, wanted.catalog, exact=exact)
-    found_obstacles = obstacles(session, projection, different, consent)
+    found_obstacles = obstacles(session, projection, different, consent) if with_rows else []
     if found_obstacles:
         raise _refused(session, found_obstacles, suggestions(after, wanted.catalog))
     tables = {change.table: renames.table_before(change.table) for change in different}

@@ -6,10 +6,17 @@ A failure leaves what is done so far; the same migration goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from time import monotonic
 
-from datalayer.errors import ConstraintViolation, DatabaseBusy, MigrationRefused, NotNullViolation
+from datalayer.errors import (
+    ConstraintViolation,
+    DatabaseBusy,
+    DataLayerError,
+    MigrationRefused,
+    NotNullViolation,
+)
 from datalayer.schema.pgchange.action import Action, Fill, Size
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.tokens import quote
@@ -93,8 +100,11 @@ class Runner:
                 if action.makes and not self._is_valid(action.makes):
                     raise _interrupted(self.session, action, "the index is not valid")
             except BaseException:
-                if action.makes:
-                    # a failed CREATE INDEX CONCURRENTLY leaves an index that costs writes and serves nobody
+                if not action.makes:
+                    raise
+                # a failed CREATE INDEX CONCURRENTLY leaves an index that costs writes and serves nobody;
+                # where even this fails, the next migration removes it
+                with suppress(DataLayerError):
                     self.session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(action.makes)}")
                 raise
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from schema.pgchange.cases import CASES, Case
+from schema.pgchange.cases import CASES, FEW, Case
 from schema.pgchange.made import derived_of, schema_with
 from schema.pgchange.oracle import connected, rows_of, shape_of
 
@@ -18,7 +18,10 @@ def url(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop_database(made)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=case.name, marks=() if case.name in FEW else pytest.mark.slow) for case in CASES],
+)
 def test_rows_and_schema_are_as_wanted_when(case: Case, url: str) -> None:
     derived = derived_of(case.after)
     with schema_with(url, case.before, case.rows) as engine, schema_with(url, case.after) as fresh:

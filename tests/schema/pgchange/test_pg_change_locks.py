@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count, groupby
 
 import pytest
-from schema.pgchange.cases import CASES, Case
+from schema.pgchange.cases import CASES, FEW, Case
 from schema.pgchange.made import derived_of, schema_with
 from schema.pgchange.watched import STRENGTH, Watched
 
@@ -15,16 +15,6 @@ from datalayer.schema.pgchange.wanted import read_wanted
 from datalayer.testing.postgres import PostgresServer
 
 _TOLD = STRENGTH.index("ShareUpdateExclusiveLock")
-# one of each way of doing things: the others are run with the slow tests
-_FEW = (
-    "a column with a time is added",
-    "a check is added",
-    "a reference is added",
-    "a unique rule is on other columns",
-    "not null fills rows with the default",
-    "a column with everything on it gets another type",
-    "an indexed column gets another collation",
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +32,7 @@ def groups(actions: tuple[Action, ...]) -> list[list[Action]]:
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=case.name, marks=() if case.name in _FEW else pytest.mark.slow)
+        pytest.param(case, id=case.name, marks=() if case.name in FEW else pytest.mark.slow)
         for case in CASES
         if not case.consent.renames
     ],
@@ -79,7 +69,7 @@ def is_validation(group: list[Action]) -> bool:
     return all(action.cost == "weak" for action in group)
 
 
-@pytest.mark.parametrize("version", [140_000, 170_000])
+@pytest.mark.parametrize("version", [pytest.param(140_000, marks=pytest.mark.slow), 170_000])
 @pytest.mark.parametrize(
     "name",
     [
