@@ -381,6 +381,36 @@ _RECREATION_CASES = (
     _lost("F006", "a type is another", _ID, _EMAIL, "age TEXT DEFAULT 18 CHECK (age > 0)", _TEAM),
 )
 
+_PG_RICH = {
+    "0001_users.sql": """CREATE TABLE teams (id bigint PRIMARY KEY);
+CREATE TABLE users (
+    id bigint PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    age integer DEFAULT 18 CHECK (age > 0),
+    team_id bigint REFERENCES teams (id)
+);
+CREATE INDEX users_team ON users (team_id);
+"""
+}
+_PG_ID, _PG_EMAIL = "id bigint PRIMARY KEY", "email text NOT NULL UNIQUE"
+_PG_AGE, _PG_TEAM = "age integer DEFAULT 18 CHECK (age > 0)", "team_id bigint REFERENCES teams (id)"
+
+
+def _pg_lost(rule: str, about: str, *body: str, after: str = _INDEX) -> Case:
+    bad = _recreate(", ".join(body), "id, email, age", after=after)
+    good = _recreate(f"{_PG_ID}, {_PG_EMAIL}, {_PG_AGE}, {_PG_TEAM}, x text", "id, email, age", after=_INDEX)
+    return Case(rule, f"{about}, PostgreSQL", bad, good, _PG_RICH, "postgresql")
+
+
+_PG_RECREATION_CASES = (
+    _pg_lost("F001", "the index is not made again", _PG_ID, _PG_EMAIL, _PG_AGE, _PG_TEAM, after=""),
+    _pg_lost("F002", "UNIQUE is left out", _PG_ID, "email text NOT NULL", _PG_AGE, _PG_TEAM),
+    _pg_lost("F003", "CHECK is left out", _PG_ID, _PG_EMAIL, "age integer DEFAULT 18", _PG_TEAM),
+    _pg_lost("F004", "NOT NULL is left out", _PG_ID, "email text UNIQUE", _PG_AGE, _PG_TEAM),
+    _pg_lost("F005", "the reference is left out", _PG_ID, _PG_EMAIL, _PG_AGE, "team_id bigint"),
+    _pg_lost("F006", "a column is left out", _PG_ID, _PG_EMAIL, _PG_AGE),
+)
+
 _SWAP = (
     "CREATE TABLE users_new (id INTEGER PRIMARY KEY, email TEXT NOT NULL, name TEXT);\n"
     "INSERT INTO users_new (id, email) SELECT id, email FROM users;\n"
@@ -698,6 +728,7 @@ CASES = (
     *_EFFECT_CASES,
     *_REFERENCE_CASES,
     *_RECREATION_CASES,
+    *_PG_RECREATION_CASES,
     *_DATA_CASES,
     *_LOCK_CASES,
     *_TRANSACTION_CASES,

@@ -6,7 +6,7 @@ A light model, kept by statements that were read from their tokens; nothing is r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from datalayer.schema.tokens import Statement
 from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of
@@ -25,6 +25,11 @@ class KnownTable:
     columns: dict[str, Change] = field(default_factory=dict[str, Change])
     constraints: list[Constraint] = field(default_factory=list[Constraint])
     is_open: bool = False
+    origin: object = field(default_factory=object)
+
+    def copy(self) -> KnownTable:
+        """Give it as it is now; `origin` stays the same through copies and new names."""
+        return replace(self, columns={**self.columns}, constraints=[*self.constraints])
 
 
 @dataclass(slots=True)
@@ -35,6 +40,11 @@ class Known:
     indexes: dict[str, tuple[Source, Change]] = field(default_factory=dict[str, "tuple[Source, Change]"])
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     relations: set[str] = field(default_factory=set[str])
+
+    def copy(self) -> Known:
+        """Give what is known now."""
+        tables = {name: table.copy() for name, table in self.tables.items()}
+        return Known(tables, {**self.indexes}, {**self.enums}, {*self.relations})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +76,10 @@ class Model:
         self.events: list[Event] = []
         self.made: dict[str, tuple[Source, int]] = {}
         self.dropped: dict[str, tuple[Source, int]] = {}
+        self.around: dict[str, tuple[Known, Known]] = {}
         is_certain = True
         for source in sources:
+            before = self.known.copy()
             is_certain = is_certain and source.is_sql
             for statement in source.statements:
                 # a block or a call may make anything
@@ -75,6 +87,8 @@ class Model:
                 for change in changes_of(statement):
                     self.events.append(self._event(source, statement, change, is_certain=is_certain))
                     self._apply(source, change)
+            if any(event.change.kind == "drop table" for event in self.of(source)):
+                self.around[source.name] = (before, self.known.copy())
 
     def of(self, source: Source) -> list[Event]:
         """Give the changes of one file."""
@@ -124,7 +138,11 @@ class Model:
         elif change.kind.startswith("drop ") and change.kind.endswith(("table", "index", "relation", "type")):
             self._drop(source, change)
         elif change.kind == "rename table" and table is not None:
+            table.name = change.other
             known.tables[change.other] = known.tables.pop(change.table)
+            for name, (maker, index) in [*known.indexes.items()]:
+                if index.table == change.table:
+                    known.indexes[name] = (maker, replace(index, table=change.other))
             self.dropped[change.table] = (source, change.line)
             self.made[change.other] = (source, change.line)
         elif change.kind == "rename index" and change.name in known.indexes:

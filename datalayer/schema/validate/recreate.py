@@ -14,6 +14,7 @@ from datalayer.schema.reader import commas
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import canonical, fold, significant, tokenize, unquote
 from datalayer.schema.validate import drizzle
+from datalayer.schema.validate.recreate_postgres import losses
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source, reader_of
@@ -108,7 +109,15 @@ def _hit(one: _Recreated, what: str) -> Hit:
     return Hit(one.source.path, one.step.statement.line, message)
 
 
+def _lost_in_postgres(subject: Subject, rule: str, kinds: str) -> Iterator[Hit]:
+    for loss in () if subject.is_sqlite else losses(subject, rule):
+        words = [name for name in (*loss.names, *kinds.split()) if name]
+        if not any(loss.source.says(word, LOOSENING) for word in words):
+            yield Hit(loss.source.path, loss.line, f"recreating {loss.table} loses {loss.what}")
+
+
 def _indexes(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F001", "index indexes indices")
     for one in recreated(subject):
         kept = {_terms(index.terms) for index in one.new.indexes}
         kept |= {_terms(key.terms) for key in _keys(one.new)}
@@ -154,6 +163,7 @@ def _columns_left(one: _Recreated, columns: tuple[str, ...]) -> bool:
 
 
 def _uniques(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F002", "unique uniqueness")
     for one in recreated(subject):
         kept = {frozenset(map(fold, key.columns)) for key in _keys(one.new)}
         kept |= {
@@ -173,6 +183,7 @@ def _uniques(subject: Subject) -> Iterator[Hit]:
 
 
 def _checks(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F003", "check checks")
     for one in recreated(subject):
         kept = {_form(check.expression) for check in one.new.checks}
         names = {fold(check.name) for check in one.new.checks if check.name}
@@ -210,6 +221,7 @@ def _form(text: str) -> tuple[str, ...]:
 
 
 def _not_nulls(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F004", "")
     for one in recreated(subject):
         for column in one.old.columns:
             new = one.new.column(column.name)
@@ -221,6 +233,7 @@ def _not_nulls(subject: Subject) -> Iterator[Hit]:
 
 
 def _references(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F005", "fk fks foreign reference references")
     for one in recreated(subject):
         kept = {(tuple(map(fold, key.columns)), fold(key.parent)): key for key in one.new.foreign_keys}
         for key in one.old.foreign_keys:
@@ -242,6 +255,7 @@ def _references(subject: Subject) -> Iterator[Hit]:
 
 
 def _columns(subject: Subject) -> Iterator[Hit]:
+    yield from _lost_in_postgres(subject, "F006", "type types default defaults")
     for one in recreated(subject):
         added = [column for column in one.new.columns if one.old.column(column.name) is None]
         lost = [column for column in one.old.columns if one.new.column(column.name) is None]

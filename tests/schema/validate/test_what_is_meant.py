@@ -13,7 +13,13 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.validate import validate
 from datalayer.schema.validate.folder import subject_of
 
-USERS = "CREATE TABLE users (\n    id INTEGER PRIMARY KEY,\n    email TEXT NOT NULL,\n    age TEXT,\n    team INTEGER\n);\n"
+USERS = """CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    email TEXT NOT NULL,
+    age TEXT,
+    team INTEGER
+);
+"""
 TEAMS = "CREATE TABLE teams (id INTEGER PRIMARY KEY);\n"
 
 
