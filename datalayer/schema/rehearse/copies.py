@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 from typing import Any, LiteralString, cast
 from urllib.parse import quote as escape
 from urllib.parse import urlencode
@@ -245,10 +245,15 @@ def _from_template(engine: Engine, server: Any, name: str) -> bool:
     """Copy the whole database by its files, which works while nobody is connected to it."""
     import psycopg
 
-    source = str(engine.connection().info.dbname)
-    if engine.in_transaction:
-        return False
+    info: Any = engine.connection().info
+    source, process = str(info.dbname), int(info.backend_pid)
     engine.release()
+    # the server needs a moment to notice that a connection is gone
+    deadline = monotonic() + 1.0
+    while server.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (process,)).fetchone():
+        if monotonic() >= deadline:
+            break
+        sleep(0.005)
     # CREATE DATABASE itself would wait five seconds for the others to go
     others = server.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s LIMIT 1", (source,)).fetchone()
     if others is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -48,25 +49,30 @@ class SqliteWatch:
     def __init__(self, engine: Engine) -> None:
         self.connection: sqlite3.Connection = engine.connection()
         self._version = -1
-        self._total = -1
+        self._total: int = -1
         self._schema: Schema | None = None
 
     def look(self, last: Facts | None = None) -> Facts:
         """Give the facts of now; rows are counted again where any were written or the schema is another."""
         version = int(self._one("PRAGMA schema_version"))
-        total = self.connection.total_changes
+        total: int = self.connection.total_changes
         header = (self._one("PRAGMA user_version"), self._one("PRAGMA application_id"))
         if last is not None and (version, total) == (self._version, self._total) and self._has(last, header):
             return last
         is_same = version == self._version and last is not None and self._has(last, header)
         if self._schema is None or not is_same:
             self._schema = read(self.connection)
+        no_rows_written = last is not None and total == self._total
         self._version, self._total = version, total
         tables, other = facts_of_schema(self._schema)
+        if last is not None and no_rows_written and set(last.tables) <= set(tables):
+            # what only made something new has changed no row; what DROP TABLE deletes is not in total_changes
+            counts = self._counts(self._schema, last.counts)
+            return Facts(tables, counts, self._links(self._schema, last.links), other, last.broken)
         # while references are enforced, rows alone cannot break one; looking reads every row
-        is_held = last is not None and is_same and self._one("PRAGMA foreign_keys") == 1
+        is_held = is_same and self._one("PRAGMA foreign_keys") == 1
         broken = last.broken if last is not None and is_held else self._broken()
-        return Facts(tables, self._counts(self._schema), self._links(self._schema), other, broken)
+        return Facts(tables, self._counts(self._schema, {}), self._links(self._schema, {}), other, broken)
 
     def notices(self) -> list[str]:
         """Give nothing: SQLite says nothing."""
@@ -78,10 +84,13 @@ class SqliteWatch:
     def _one(self, sql: str) -> Any:
         return self.connection.execute(sql).fetchone()[0]
 
-    def _counts(self, schema: Schema) -> dict[str, int]:
+    def _counts(self, schema: Schema, known: Mapping[str, int]) -> dict[str, int]:
         found: dict[str, int] = {}
         for table in schema.tables:
             if table.kind == "shadow":
+                continue
+            if table.name in known:
+                found[table.name] = known[table.name]
                 continue
             try:
                 found[table.name] = int(self._one(f"SELECT count(*) FROM {quote(table.name)}"))
@@ -90,14 +99,15 @@ class SqliteWatch:
                 continue
         return found
 
-    def _links(self, schema: Schema) -> dict[str, int]:
+    def _links(self, schema: Schema, known: Mapping[str, int]) -> dict[str, int]:
         found: dict[str, int] = {}
         for table in schema.tables:
             for key in table.foreign_keys:
                 if {key.on_delete, key.on_update} & {"SET NULL", "SET DEFAULT"}:
+                    link = f"{table.name}.{', '.join(key.columns)} -> {key.parent}"
                     is_set = " AND ".join(f"{quote(name)} IS NOT NULL" for name in key.columns)
-                    count = self._one(f"SELECT count(*) FROM {quote(table.name)} WHERE {is_set}")
-                    found[f"{table.name}.{', '.join(key.columns)} -> {key.parent}"] = int(count)
+                    count = f"SELECT count(*) FROM {quote(table.name)} WHERE {is_set}"
+                    found[link] = known[link] if link in known else int(self._one(count))
         return found
 
     def _broken(self) -> int:
