@@ -11,15 +11,19 @@ import pytest
 from hypothesis import given
 from schema.schemas import Made, schemas
 
+from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema.history import consolidated_sql, package_folder
 from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.numbered.run import run
 from datalayer.schema.snapshot import load, read_text
 from datalayer.schema.squash.proof import unequal
 from datalayer.schema.squash.replay import replayed
 from datalayer.schema.squash.squashing import squash
+from datalayer.schema.squash.verify import verify_database
 from datalayer.schema.target import target_of
 
 HISTORY = (
@@ -205,6 +209,47 @@ def test_python_files_are_run_with_a_store(tmp_path: Path) -> None:
     assert "INSERT INTO t (a) VALUES\n    ('x');" in made.text
     with pytest.raises(MigrationRefused, match="no store"):
         squash(folder)
+
+
+CHANGES = (
+    "ALTER TABLE t ADD COLUMN c{n} TEXT DEFAULT 'v{n}';",
+    "CREATE TABLE u{n} (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t (id));INSERT INTO u{n} VALUES (1, 1);",
+    "ALTER TABLE t RENAME COLUMN c{before} TO d{n};",
+    "CREATE INDEX i{n} ON t (id, d{before});",
+    "CREATE TRIGGER g{n} AFTER INSERT ON t BEGIN UPDATE u{three} SET t = NEW.id; END;",
+    "CREATE VIEW v{n} AS SELECT id FROM u{four};",
+    "INSERT INTO t (id) VALUES ({n});",
+)
+
+
+def history_of(root: Path, length: int) -> Folder:
+    """A chain of versions that add, rename, refer, watch and fill, each leaning on those before it."""
+    texts = ["CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1);"]
+    for n in range(2, length + 1):
+        kind = CHANGES[(n - 2) % len(CHANGES)]
+        texts.append(kind.format(n=n, before=n - 2 if "RENAME" in kind else n - 1, three=n - 3, four=n - 4))
+    return folder_of(root, *texts)
+
+
+@pytest.mark.parametrize("length", [1, 8, 15, pytest.param(36, marks=pytest.mark.slow)])
+def test_a_long_history_is_squashed_and_each_version_verified(tmp_path: Path, length: int) -> None:
+    folder = history_of(tmp_path, length)
+    made = squash(folder)
+    with closing(open_engine(":memory:")) as engine:
+        for file in folder.files():
+            run(engine, folder, to=file.name, backup=False)
+            assert verify_database(engine, folder).findings == ()
+
+        live = {name: engine.fetch_all(f"SELECT * FROM {name} ORDER BY 1") for name in tables_of(engine)}
+    with closing(load(made.text)) as connection:
+        assert {
+            name: connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in live
+        } == live
+
+
+def tables_of(engine: Engine) -> list[str]:
+    rows = engine.fetch_all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    return [str(name) for (name,) in rows if name not in JOURNAL_TABLES]
 
 
 REFUSED = {
