@@ -7,6 +7,7 @@ ending.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,9 @@ __all__ = [
     "package_folder",
     "record",
 ]
+
+# larger numbers are milliseconds: as seconds they would be of the year 5138
+_FIRST_MILLISECONDS = 100_000_000_000
 
 # for an app whose own schema has no such table; the package's consolidated file brings its own, with the
 # same text
@@ -73,6 +77,58 @@ def applied_names(engine: Engine) -> tuple[str, ...]:
 
 
 def record(engine: Engine, names: Sequence[str]) -> None:
-    """Record migrations as applied, in this order, within the caller's transaction."""
+    """Record migrations as applied, in this order, within the caller's transaction.
+
+    The time is the table's own default, or of the kind that an old program has written before.
+    """
+    columns, values = "name", tuple[object, ...]()
+    if names and _needs_time(engine):
+        columns, values = "name, applied_at", (_time_as_before(engine),)
+    mark = engine.dialect.placeholder
     for name in names:
-        engine.write(f"INSERT INTO migrations (name) VALUES ({engine.dialect.placeholder})", (name,))
+        marks = ", ".join([mark] * (1 + len(values)))
+        engine.write(f"INSERT INTO migrations ({columns}) VALUES ({marks})", (name, *values))
+
+
+def _needs_time(engine: Engine) -> bool:
+    """Whether there is a column applied_at that nothing fills by itself."""
+    if engine.dialect.name == "sqlite":
+        sql = (
+            "SELECT dflt_value IS NULL FROM pragma_table_xinfo('migrations', 'main')"
+            " WHERE lower(name) = 'applied_at'"
+        )
+        return engine.fetch_one(sql) == (1,)
+    sql = (
+        "SELECT NOT atthasdef FROM pg_attribute WHERE attname = 'applied_at' AND NOT attisdropped"
+        " AND attrelid = to_regclass(quote_ident(%s) || '.migrations')"
+    )
+    return engine.fetch_one(sql, (engine.schema_name,)) == (True,)
+
+
+def _time_as_before(engine: Engine) -> object:
+    """Give the time now as the newest row has it: seconds, milliseconds, a text; else as the column is."""
+    now = engine.clock()
+    row = engine.fetch_one("SELECT applied_at FROM migrations ORDER BY id DESC LIMIT 1")
+    before = row[0] if row else None
+    if isinstance(before, int | float):
+        return int(now.timestamp() * (1000 if before > _FIRST_MILLISECONDS else 1))
+    if isinstance(before, datetime):
+        return now
+    if isinstance(before, str) and before[10:11] == " ":
+        return f"{now:%Y-%m-%d %H:%M:%S}"
+    if before is None and "INT" in _declared(engine).upper():
+        return int(now.timestamp())
+    return f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _declared(engine: Engine) -> str:
+    if engine.dialect.name == "sqlite":
+        sql = "SELECT type FROM pragma_table_xinfo('migrations', 'main') WHERE lower(name) = 'applied_at'"
+        row = engine.fetch_one(sql)
+    else:
+        sql = (
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attname = 'applied_at'"
+            " AND attrelid = to_regclass(quote_ident(%s) || '.migrations')"
+        )
+        row = engine.fetch_one(sql, (engine.schema_name,))
+    return str(row[0]) if row else ""

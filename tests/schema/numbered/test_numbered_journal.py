@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.migration_folder import folder_of, table_names
+from support.migration_folder import folder_of, key_column, table_names
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
@@ -109,6 +110,33 @@ def test_a_run_adopts_names_and_applies_the_rest(engine: Engine, tmp_path: Path)
         ("0002_step", "sql", 2),
     ]
     assert run(engine, folder).applied == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "before", "pattern"),
+    [
+        ("text NOT NULL", "'2024-05-06 07:08:09'", r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"),
+        ("text NOT NULL", "'2024-05-06T07:08:09Z'", r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
+        ("text NOT NULL", None, r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
+        ("bigint NOT NULL", "1714979289", r"\d{10}"),
+        ("bigint NOT NULL", "1714979289000", r"\d{13}"),
+        ("bigint NOT NULL", None, r"\d{10}"),
+        ("bigint NOT NULL DEFAULT 7", "1714979289", "7"),
+        ("timestamp", "'2024-05-06 07:08:09'", r"20\d\d-\d\d-\d\d .*"),
+    ],
+)
+def test_the_time_is_written_as_old_code_wrote_it(
+    engine: Engine, column: str, before: str | None, pattern: str
+) -> None:
+    engine.execute(f"CREATE TABLE migrations ({key_column(engine)}, name text NOT NULL, applied_at {column})")
+    if before is not None:
+        engine.write(f"INSERT INTO migrations (name, applied_at) VALUES ('0001_a', {before})")
+
+    history.record(engine, ["0002_b"])
+
+    row = engine.fetch_one("SELECT applied_at FROM migrations WHERE name = '0002_b'")
+    assert row is not None
+    assert re.fullmatch(pattern, str(row[0]))
 
 
 def test_what_a_consolidated_file_brought_is_a_baseline(engine: Engine, tmp_path: Path) -> None:
