@@ -450,6 +450,14 @@ _DATA_CASES = (
         {"0002_users.sql": _SWAP.format(mark="")},
         _FIRST,
     ),
+    _pg(
+        "D002",
+        "a table is made anew without a copy, PostgreSQL",
+        "DROP TABLE teams; --!\nCREATE TABLE teams (id bigint PRIMARY KEY, name text);\n",
+        "CREATE TABLE teams_new (id bigint PRIMARY KEY, name text);\n"
+        "INSERT INTO teams_new (id) SELECT id FROM teams;\n"
+        "DROP TABLE teams;\nALTER TABLE teams_new RENAME TO teams;\n",
+    ),
     Case(
         "D002",
         "on D1 the children go with the parent",

@@ -220,7 +220,8 @@ def _lost_rows_of_events(subject: Subject) -> Iterator[Hit]:
         )
         meant = "info" if event.source.says(change.name, LOOSENING) else "warning"
         message = f"DROP TABLE {change.name} loses its rows"
-        severity = "error" if rows or seeded else meant
+        _, after = subject.model.around[event.source.name]
+        severity = "error" if rows or seeded or change.name in after.tables else meant
         yield Hit(event.source.path, change.line, message, severity=severity)
 
 

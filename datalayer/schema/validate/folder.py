@@ -40,12 +40,15 @@ def validate(
     subject = subject_of(folder, dialect=dialect, target=target, engine=engine, root=root)
     places = {source.path: place for place, source in enumerate(subject.sources)}
     allowed = {source.path: source.allowed for source in subject.sources}
-    found = {
-        finding: None
-        for rule in RULES.values()
-        for finding in rule.findings(subject)
-        if not _is_allowed(finding, allowed.get(finding.file, ()))
-    }
+    try:
+        found = {
+            finding: None
+            for rule in RULES.values()
+            for finding in rule.findings(subject)
+            if not _is_allowed(finding, allowed.get(finding.file, ()))
+        }
+    finally:
+        subject.close()
     return sorted(
         found,
         key=lambda one: (
@@ -66,12 +69,13 @@ def subject_of(
     engine: Engine | None = None,
     root: Path | None = None,
 ) -> Subject:
-    """Give what the rules look at, with the dialect and the target that were not said."""
+    """Give what the rules look at, with the dialect and the target that were not said; to be closed."""
     if dialect is None and target is not None:
         dialect = "postgresql" if target == "postgresql" else "sqlite"
-    if dialect is None and engine is not None:
-        dialect = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
+    # SQLite's files may well be meant for a PostgreSQL server too, as the package's own are
     dialect = dialect or guess_dialect(folder)
+    if dialect is None:
+        dialect = "sqlite" if engine is None or engine.dialect.name == "sqlite" else "postgresql"
     if target is None:
         target = "d1" if dialect == "sqlite" and is_for_d1(folder) else dialect
     return Subject(folder, dialect, target, engine, root)

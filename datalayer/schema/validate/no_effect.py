@@ -148,7 +148,7 @@ def _other_index(subject: Subject) -> Iterator[Hit]:
 
 def _invalid_indexes(subject: Subject) -> set[str]:
     engine = subject.engine
-    if engine is None or subject.is_sqlite:
+    if engine is None or subject.is_sqlite or engine.dialect.name == "sqlite":
         return set()
     rows = engine.fetch_all(
         "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"

@@ -69,6 +69,10 @@ class Replay:
                     made = _names(step.after) - _names(step.before)
                     self._made.update(dict.fromkeys(made, step))
 
+    def close(self) -> None:
+        """Close the database in memory."""
+        self.connection.close()
+
     def of(self, source: Source) -> list[Step]:
         """Give the steps of one file."""
         return [step for step in self.steps if step.source is source]

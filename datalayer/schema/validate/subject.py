@@ -94,13 +94,17 @@ class Subject:
         """Where drizzle's journal lies."""
         return str(self.folder.root / "meta" / "_journal.json")
 
-    def source_of(self, name: str) -> Source | None:
-        """Give the file of this name."""
-        return next((source for source in self.sources if source.name == name), None)
+    def close(self) -> None:
+        """Close the database in memory, if one was opened."""
+        if "replay" in vars(self):
+            self.replay.close()
 
 
-def guess_dialect(folder: Folder) -> Dialect:
-    """Guess whose SQL a folder holds: drizzle says so itself, else by words that only one engine has."""
+def guess_dialect(folder: Folder) -> Dialect | None:
+    """Guess whose SQL a folder holds: drizzle says so itself, else by words that only one engine has.
+
+    None where the files have no such word.
+    """
     if folder.layout == "d1":
         return "sqlite"
     said = _DIALECTS.get(str(_journal_document(folder.root).get("dialect", "")).lower())
@@ -117,6 +121,8 @@ def guess_dialect(folder: Folder) -> Dialect:
             postgres += "ADD CONSTRAINT" in text or "ALTER COLUMN" in text or text.startswith("CREATE TYPE")
             sqlite += sum(word in _SQLITE_WORDS for word in words) + statement.text.count("`")
             sqlite += text.startswith("INSERT OR ") or "DATETIME (" in text
+    if postgres == sqlite == 0:
+        return None
     return "postgresql" if postgres > sqlite else "sqlite"
 
 

@@ -131,7 +131,7 @@ def _sqlite_words(source: Source, statement: Statement) -> Iterator[Hit]:
 
 
 def _server_version(subject: Subject) -> int:
-    if subject.engine is None:
+    if subject.engine is None or subject.engine.dialect.name == "sqlite":
         return 0
     return int(subject.engine.fetch_all("SHOW server_version_num")[0][0]) // 10000
 

@@ -40,6 +40,7 @@ def test_dialect_and_target_are_guessed(name: str) -> None:
     assert (subject.dialect, subject.target) == NAMES[name]
     assert len(subject.sources) >= 10
     assert [step.error for step in subject.replay.steps if step.error] == []
+    subject.close()
 
 
 def test_the_package_has_nothing_to_tell() -> None:

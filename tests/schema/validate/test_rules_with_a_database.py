@@ -11,9 +11,11 @@ from support.rule_cases import write_files
 
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
+from datalayer.schema.history import package_folder
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.run import run
 from datalayer.schema.validate import RuleFinding, validate
+from datalayer.store import Store
 
 FILES = {
     "0001_users.sql": "CREATE TABLE users (id integer PRIMARY KEY, email text);\n",
@@ -167,6 +169,10 @@ def test_folder_that_is_right_is_silent_on_a_server(server: Engine) -> None:
 
     for name in ("numbered_postgres", "drizzle_postgres"):
         assert [str(one) for one in validate(Folder(folders / name), engine=server)] == []
+
+
+def test_the_package_has_nothing_to_tell_on_either_engine(store: Store) -> None:
+    assert validate(package_folder(), engine=store.engine) == []
 
 
 def test_words_of_a_newer_server_are_told(server: Engine, folder: Path) -> None:
