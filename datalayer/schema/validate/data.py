@@ -131,6 +131,8 @@ def _ignored_pragma(subject: Subject) -> Iterator[Hit]:
 
 def _lost_rows(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
+        if source.name in subject.applied:
+            continue
         has_pragma = any(_PRAGMA.match(one.text) for one in source.statements)
         for step, name in _old_drops(subject, source):
             line = step.statement.line
@@ -210,6 +212,8 @@ def _lost_rows_of_events(subject: Subject) -> Iterator[Hit]:
     for event in subject.model.events:
         change = event.change
         if change.kind != "drop table" or event.table is None or event.is_new:
+            continue
+        if event.source.name in subject.applied:
             continue
         earlier = [one for one in _statements_until(subject, event) if one.verb in _COPIES]
         rows = _rows_in_database(subject, change.name)

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from datalayer.schema.history import applied_names
-from datalayer.schema.numbered.journal import JournalRow, read
 from datalayer.schema.tokens import fold
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source
@@ -21,27 +19,9 @@ _SLUG = re.compile(r"\d+[_-]+(?P<slug>.+)")
 _LONGEST_NUMBER = 6
 
 
-def _rows(subject: Subject) -> dict[str, JournalRow]:
-    """Give the journal of the database by name; empty where none was given."""
-    rows = read(subject.engine) if subject.engine is not None else []
-    return {row.name: row for row in rows if row.state == "applied"}
-
-
-def _applied(subject: Subject) -> set[str]:
-    """Give what counts as applied in the database: the names of the plain table and of the journal.
-
-    Nothing where none of them is a file of this folder: it is another one's history.
-    """
-    if subject.engine is None:
-        return set()
-    names = {*applied_names(subject.engine), *_rows(subject)}
-    return names if any(source.name in names for source in subject.sources) else set()
-
-
 def _changed(subject: Subject) -> Iterator[Hit]:
-    rows = _rows(subject)
     for source in subject.sources:
-        row = rows.get(source.name)
+        row = subject.journal_rows.get(source.name)
         if row is None or not row.checksum_raw or row.checksum_raw == source.file.checksum_raw:
             continue
         if row.checksum_norm and row.checksum_norm == source.file.checksum_norm:
@@ -56,7 +36,7 @@ def _changed(subject: Subject) -> Iterator[Hit]:
 
 
 def _out_of_order(subject: Subject) -> Iterator[Hit]:
-    applied = _applied(subject)
+    applied = subject.applied
     places = [place for place, source in enumerate(subject.sources) if source.name in applied]
     if not places:
         return
@@ -84,7 +64,7 @@ def _skipped(subject: Subject) -> Iterator[Hit]:
 def _skipped_by_version(subject: Subject) -> Iterator[Hit]:
     """Find files below golang-migrate's one version, which nobody has applied."""
     engine = subject.engine
-    applied = _applied(subject)
+    applied = subject.applied
     if engine is None or not applied or set(engine.columns("schema_migrations")) != {"version", "dirty"}:
         return
     found = engine.fetch_all("SELECT version FROM schema_migrations")
@@ -107,7 +87,7 @@ def _without_file(subject: Subject) -> Iterator[Hit]:
             line = _line_of_tag(subject, problem.name, last=True)
             yield Hit(problem.path, line, f"the journal names {problem.name} twice")
     there = {source.name for source in subject.sources}
-    for name in sorted(_applied(subject)):
+    for name in sorted(subject.applied):
         if name not in there:
             message = f"the database had {name} applied, and the folder has no such file"
             yield Hit(

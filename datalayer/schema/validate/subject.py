@@ -14,7 +14,10 @@ from typing import Any, Literal, cast
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
+from datalayer.schema.history import applied_names
+from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, Layout, read_script
+from datalayer.schema.numbered.journal import JournalRow
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.validate.postgres_model import Model
 from datalayer.schema.validate.replay import Replay
@@ -88,6 +91,23 @@ class Subject:
     def drizzle(self) -> dict[str, Any]:
         """Drizzle's journal as the document that it is; empty in other layouts."""
         return _journal_document(self.folder.root)
+
+    @cached_property
+    def journal_rows(self) -> dict[str, JournalRow]:
+        """The database's journal of what was applied, by name; empty where none was given."""
+        rows = journal.read(self.engine) if self.engine is not None else []
+        return {row.name: row for row in rows if row.state == "applied"}
+
+    @cached_property
+    def applied(self) -> frozenset[str]:
+        """What counts as applied in the database: the names of the plain table and of the journal.
+
+        Nothing where none of them is a file of this folder: it is another one's history.
+        """
+        if self.engine is None:
+            return frozenset()
+        names = frozenset([*applied_names(self.engine), *self.journal_rows])
+        return names if any(source.name in names for source in self.sources) else frozenset()
 
     @property
     def journal_path(self) -> str:

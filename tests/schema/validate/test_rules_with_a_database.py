@@ -101,6 +101,15 @@ def test_dropping_a_table_matters_by_its_rows(engine: Engine, folder: Path) -> N
     assert (found.severity, found.line) == ("error", 2)
 
 
+def test_what_was_dropped_long_ago_is_no_loss(engine: Engine, folder: Path) -> None:
+    write_files(folder, {"0004_drop.sql": "CREATE TABLE x (id integer);\nDROP TABLE posts;\n"})
+    before = told(folder, engine, "D002")
+    run(engine, Folder(folder), backup=False)
+
+    assert len(before) == 1
+    assert told(folder, engine, "D002") == []
+
+
 def test_golang_migrate_skips_what_is_below_its_version(engine: Engine, folder: Path) -> None:
     run(engine, Folder(folder), backup=False)
     with engine.transaction():
