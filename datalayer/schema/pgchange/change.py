@@ -41,7 +41,8 @@ class Change:
 def changes(found: Catalog, wanted: Catalog, *, exact: bool) -> list[Change]:
     """Compare a live schema, its renames done, with the wanted one.
 
-    Without `exact`, tables and views that the wanted schema lacks belong to other programs and are left out.
+    Without `exact`, tables, views, indexes and triggers that the wanted schema lacks belong to other programs
+    and are left out.
     Kept in either case: objects of kinds that a schema file cannot make, functions that no trigger of ours
     uses, triggers whose function is in another schema, names that only a running migration has.
     """
@@ -50,6 +51,7 @@ def changes(found: Catalog, wanted: Catalog, *, exact: bool) -> list[Change]:
         for table in wanted.tables.values()
         if table.name not in PROTECTED or table.name not in found.tables
         for change in _table(found.tables.get(table.name), table)
+        if exact or change.verb != "drop" or change.kind not in ("index", "trigger")
     ]
     found_changes += _functions(found, wanted)
     found_changes += _views(found, wanted, exact=exact)

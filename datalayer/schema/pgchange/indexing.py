@@ -48,10 +48,18 @@ def to_build(draft: Draft, table: str) -> list[CatalogIndex]:
         for change in draft.of(table, kind, "add", "alter")
         if kind == "index" or change.after.kind in "pu"
     }
-    return [
+    wanted = draft.wanted_table(table).indexes
+    # an index of another program on a replaced column is made again with it
+    theirs = [] if draft.is_exact else [
         index
-        for index in draft.wanted_table(table).indexes.values()
-        if (index.constraint or index.name) in new or any(mentions(index.tail, name) for name in stand_in)
+        for name, index in draft.found_table(table).indexes.items()
+        if name not in wanted and index.constraint is None
+    ]  # fmt: skip
+    moved = [
+        index for index in (*wanted.values(), *theirs) if any(mentions(index.tail, name) for name in stand_in)
+    ]
+    return moved + [
+        index for index in wanted.values() if (index.constraint or index.name) in new and index not in moved
     ]
 
 

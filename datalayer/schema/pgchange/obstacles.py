@@ -89,6 +89,7 @@ def _unchangeable(look: _Look) -> Iterator[Finding]:
             message = f"{table.name} is partitioned, inherits or is foreign: change it by hand"
             yield _finding("unchangeable", table.name, table.name, 1, message, [])
     yield from _taken_names(look)
+    yield from _read_by_views(look)
     for change in look.changes:
         if change.kind == "table" and change.verb == "add" and change.name in look.projection.found.views:
             message = f"a view named {change.name} stands where a table is wanted"
@@ -108,6 +109,18 @@ def _taken_names(look: _Look) -> Iterator[Finding]:
             if name in found.tables or name in found.views:
                 message = f"an index is to be called {name}, and a table or view is"
                 yield _finding("unchangeable", table.name, name, 1, message, [])
+
+
+def _read_by_views(look: _Look) -> Iterator[Finding]:
+    """Find views that stay and read a column that goes."""
+    replaced = {change.name for change in look.changes if change.kind == "view"}
+    for change in look.changes:
+        if (change.verb, change.kind) != ("drop", "column"):
+            continue
+        for view in look.projection.found.view_texts.values():
+            if view.name not in replaced and (change.table, change.name) in view.reads:
+                message = f"the view {view.name} reads {change.name}, which the wanted schema lacks"
+                yield _finding("unchangeable", change.table, view.name, 1, message, [])
 
 
 # -- what would be lost ---------------------------------------------------------------------------

@@ -185,6 +185,21 @@ def test_views_of_other_programs_come_back(url: str) -> None:
             assert rows_of(connection, "theirs", "x") == [("1",)]
 
 
+def test_indexes_and_triggers_of_other_programs_come_back_with_a_replaced_column(url: str) -> None:
+    before = PG_T.format(type="integer") + (
+        "CREATE INDEX theirs ON t (x DESC); CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RETURN NEW; END $$;"
+        "CREATE TRIGGER audit BEFORE UPDATE OF x ON t FOR EACH ROW EXECUTE FUNCTION audit()"
+    )
+    with schema_with(url, before, "INSERT INTO t (x) VALUES (1);") as engine:
+        with connected(url, engine.schema_name) as connection:
+            kept = {part: shape_of(connection, engine.schema_name)[part] for part in ("indexes", "triggers")}
+
+            migrate_existing(engine, derived_of("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);"))
+
+            assert {part: shape_of(connection, engine.schema_name)[part] for part in kept} == kept
+
+
 def test_progress_is_told_in_rows(url: str) -> None:
     told: list[tuple[int, int]] = []
     with schema_with(url, PG_T.format(type="integer"), MANY) as engine:

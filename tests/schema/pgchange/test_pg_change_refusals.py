@@ -187,6 +187,13 @@ def test_a_partitioned_table_is_told_and_left_alone(url: str) -> None:
     assert finding(error)["id"] == "unchangeable"
 
 
+def test_a_column_that_a_view_of_another_program_reads_is_not_dropped(url: str) -> None:
+    before = table(", x TEXT", "CREATE VIEW theirs AS SELECT id, x FROM t;")
+    error = refused(url, before, ROWS, table(), exact=False)
+
+    assert (finding(error)["id"], finding(error)["object"]) == ("unchangeable", "theirs")
+
+
 def test_the_history_of_migrations_is_never_touched(url: str) -> None:
     before = "PG:CREATE TABLE migrations (id serial PRIMARY KEY, name varchar(9)); CREATE TABLE t (n bigint)"
     after = "CREATE TABLE migrations (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE t (n INTEGER);"
