@@ -202,7 +202,9 @@ class Transaction:
             try:
                 engine.execute_raw(state, "COMMIT")
             except BaseException:
-                _roll_back(engine, state)
+                # a COMMIT that fails for a full disk has ended the transaction already
+                if not engine.notice_death(state):
+                    _roll_back(engine, state)
                 raise
             return frame.callbacks
         finally:

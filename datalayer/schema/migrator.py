@@ -315,7 +315,7 @@ class _Sqlite:
     def locked(self, act: Callable[[], T], *, unguard: bool = False) -> T:
         """Act in a write transaction, waiting for the lock until the deadline."""
         while True:
-            guard = unguarded(self.connection) if unguard else without_references(self.engine)
+            guard = unguarded(self.engine) if unguard else without_references(self.engine)
             try:
                 with guard, self.engine.transaction():
                     return act()

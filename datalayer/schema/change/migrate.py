@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from datalayer.engine.connection import Engine
 from datalayer.schema.change import breaches, schema_text
 from datalayer.schema.change.applying import apply, refuse
 from datalayer.schema.change.breaches import Breach
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.copying import count_rows
+from datalayer.schema.change.copying import count_rows, external_content
 from datalayer.schema.change.estimate import Size, seconds_of, size_of
 from datalayer.schema.change.layout import converts
 from datalayer.schema.change.pairing import Pair, Pairing, pair_up
@@ -114,22 +115,34 @@ def _interruptible(connection: sqlite3.Connection) -> Generator[None]:
 
 
 @contextmanager
-def unguarded(connection: sqlite3.Connection) -> Generator[None]:
+def unguarded(engine: Engine) -> Generator[None]:
     """Set what a migration needs, outside its transaction: inside one, foreign_keys would be ignored.
 
     Sorting goes to temporary files, so that memory stays bounded; with SQLite's own small page cache an index
     is made in two thirds of the time that a cache of 16 MiB takes. At the end the schema is read anew: after
     a rollback this connection may remember one that never was.
     """
+    connection: sqlite3.Connection = engine.connection()
     before = {name: _setting(connection, name) for name in _SETTINGS}
-    for name, value in _SETTINGS.items():
-        connection.execute(f"PRAGMA {name} = {value}")
     try:
+        for name, value in _SETTINGS.items():
+            connection.execute(f"PRAGMA {name} = {value}")
         yield
     finally:
+        _guard_again(engine, connection, before)
+
+
+def _guard_again(engine: Engine, connection: sqlite3.Connection, before: dict[str, int]) -> None:
+    if not engine.has_connection or engine.connection() is not connection:
+        # it was closed, as it could not be rolled back
+        return
+    try:
         connection.execute("PRAGMA writable_schema = RESET")
         for name, value in before.items():
             connection.execute(f"PRAGMA {name} = {value}")
+    except sqlite3.Error:
+        # a disk that fails may not even let the schema be read: the next statement opens a new connection
+        engine.discard(engine.state())
 
 
 def _setting(connection: sqlite3.Connection, name: str) -> int:
@@ -151,7 +164,8 @@ def _refuse_losses(connection: sqlite3.Connection, pairing: Pairing, consent: Co
 
 def _lost_tables(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> Iterator[Breach]:
     for table in pairing.dropped:
-        rows = 0 if consent.may_drop_table(table.name) else count_rows(connection, table.name)
+        is_free = consent.may_drop_table(table.name) or external_content(table.sql)
+        rows = 0 if is_free else count_rows(connection, table.name)
         if rows:
             message = f"the table has {rows} rows and is not in the wanted schema"
             yield Breach("data-loss", table.name, table.name, rows, message, ())
@@ -170,17 +184,21 @@ def _lost_columns(connection: sqlite3.Connection, pairing: Pairing, consent: Con
 
 
 def _values(connection: sqlite3.Connection, pair: Pair, column: Column) -> int:
-    """Count the values that go with a column; what is computed from others is no loss."""
-    if column.generated is not None:
+    """Count the values that go with a column."""
+    if not _is_own(pair, column):
         return 0
     sql = f"SELECT count({quote(column.name)}) FROM {quote(pair.found.name)}"
     return int(connection.execute(sql).fetchone()[0])
 
 
 def _has_values(connection: sqlite3.Connection, pair: Pair, column: Column) -> bool:
-    return column.generated is None and _has_rows(
-        connection, pair.found.name, f"WHERE {quote(column.name)} IS NOT NULL"
-    )
+    condition = f"WHERE {quote(column.name)} IS NOT NULL"
+    return _is_own(pair, column) and _has_rows(connection, pair.found.name, condition)
+
+
+def _is_own(pair: Pair, column: Column) -> bool:
+    """Whether the values stand here alone: what is computed, or read from another table, is no loss."""
+    return column.generated is None and not external_content(pair.found.sql)
 
 
 def _has_rows(connection: sqlite3.Connection, table: str, condition: str = "") -> bool:
