@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from support.rebuild_cases import all_cases
 from support.rebuilding import run_migrate
 
 CASES = all_cases()
+# a real becomes a text of 17 digits there, which is the same number again; older ones give 15
+DONE = {"retype a real of 17 digits to TEXT"}
 _FEW = 25  # every case of so many runs with the fast tests, the others with the slow ones
 
 
@@ -25,6 +28,7 @@ def _parameter(place: int, name: str, case: Case) -> object:
     "case", [_parameter(place, name, case) for place, (name, case) in enumerate(CASES.items())]
 )
 def test_the_newest_sqlite_reaches_a_schema_or_refuses_with_nothing_lost(case: Case, tmp_path: Path) -> None:
+    case = replace(case, refused=None) if case.name in DONE else case
     newest = partial(run_migrate, opening=open_apsw)
 
     assert judge(case, tmp_path, connect=apsw.Connection, run=newest) == []

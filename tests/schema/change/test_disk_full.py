@@ -1,0 +1,236 @@
+"""A disk that is full, or gives errors, at any write of a migration: the old state stays, everywhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from support.apsw_engine import ApswEngine, open_apsw
+from support.faulty_disk import Fault, FaultyDisk
+from support.live_schema import differing, dump, rows
+from support.oracle import whole
+
+from datalayer.engine.connection import Options
+from datalayer.errors import DatabaseUnavailable, DataLayerError
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.migrator import MigrationResult, migrate
+from datalayer.schema.target import Target, target_of
+
+BEFORE = """
+CREATE TABLE author (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
+CREATE TABLE post (id INTEGER PRIMARY KEY, author INTEGER REFERENCES author ON DELETE CASCADE,
+    title TEXT, body TEXT, score TEXT);
+CREATE TABLE label (post INTEGER REFERENCES post ON DELETE CASCADE, word TEXT) ;
+CREATE TABLE log (what TEXT);
+CREATE INDEX post_title ON post (title);
+CREATE INDEX post_long ON post (length(body)) WHERE score IS NOT NULL;
+CREATE VIEW posts AS SELECT p.id, a.name, p.title FROM post AS p JOIN author AS a ON a.id = p.author;
+CREATE VIRTUAL TABLE found USING fts5 (title, body, content='post', content_rowid='id');
+CREATE VIRTUAL TABLE notes USING fts5 (note);
+CREATE TRIGGER post_added AFTER INSERT ON post BEGIN
+    INSERT INTO found (rowid, title, body) VALUES (new.id, new.title, new.body);
+    INSERT INTO log VALUES ('added ' || new.id);
+END;
+CREATE TRIGGER post_gone AFTER DELETE ON post BEGIN
+    INSERT INTO found (found, rowid, title, body) VALUES ('delete', old.id, old.title, old.body);
+    INSERT INTO log VALUES ('gone ' || old.id);
+END;
+"""
+AFTER = """
+CREATE TABLE writer (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL DEFAULT '', since INTEGER);
+CREATE TABLE post (id INTEGER PRIMARY KEY, title TEXT NOT NULL DEFAULT '', text TEXT COLLATE NOCASE,
+    writer INTEGER REFERENCES writer ON DELETE RESTRICT, score TEXT CHECK (score <> 'bad'));
+CREATE TABLE label (post INTEGER REFERENCES post ON DELETE CASCADE, word TEXT, PRIMARY KEY (post, word))
+    WITHOUT ROWID;
+CREATE TABLE log (what TEXT);
+CREATE INDEX post_title ON post (title, writer DESC);
+CREATE INDEX post_long ON post (length(text)) WHERE score IS NOT NULL;
+CREATE UNIQUE INDEX writer_name ON writer (name, id);
+CREATE VIEW posts AS SELECT p.id, a.name, p.title FROM post AS p JOIN writer AS a ON a.id = p.writer;
+CREATE VIRTUAL TABLE found USING fts5 (title, text, content='post', content_rowid='id');
+CREATE VIRTUAL TABLE notes USING fts5 (note);
+CREATE TRIGGER post_added AFTER INSERT ON post BEGIN
+    INSERT INTO found (rowid, title, text) VALUES (new.id, new.title, new.text);
+    INSERT INTO log VALUES ('added ' || new.id);
+END;
+CREATE TRIGGER post_gone AFTER DELETE ON post BEGIN
+    INSERT INTO found (found, rowid, title, text) VALUES ('delete', old.id, old.title, old.text);
+    INSERT INTO log VALUES ('gone ' || old.id);
+END;
+"""
+CONSENT = Consent({"author": "writer", "post.body": "text", "post.author": "writer"}, skip_backup=True)
+SETTINGS = ("foreign_keys", "legacy_alter_table", "writable_schema", "temp_store", "cache_size", "query_only")
+JOURNALS = ["wal", "delete"]
+
+
+def _make(path: Path, journal: str, posts: int, *, page_size: int) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(f"PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF").fetchall()
+    connection.execute(f"PRAGMA journal_mode = {journal}; BEGIN; {BEFORE}").fetchall()
+    connection.execute("INSERT INTO author (name) VALUES ('a'), ('b'), (NULL), ('d')")
+    connection.execute("DELETE FROM author WHERE id = 4")
+    texts = (
+        (n + 1, n % 3 + 1, None if n % 7 == 3 else f"title {n}", f"word{n} " * 30, n % 2 or None)
+        for n in range(posts)
+    )
+    connection.executemany("INSERT INTO post VALUES (?, ?, ?, ?, ?)", texts)
+    connection.execute("INSERT INTO label SELECT id, 'l' || id % 5 FROM post WHERE id % 4 = 0")
+    connection.execute("INSERT INTO notes VALUES ('one two'), ('three'); COMMIT; ANALYZE")
+    connection.close()
+
+
+@contextmanager
+def _opened(path: Path, disk: FaultyDisk) -> Iterator[ApswEngine]:
+    engine = open_apsw(path, Options(keeps_journal_mode=True, busy_timeout_s=0.2), vfs=disk.name)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest) -> Iterator[FaultyDisk]:
+    with FaultyDisk(f"faulty {request.node.name}") as one:
+        yield one
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    file = tmp_path / "desired.sql"
+    file.write_text(AFTER, encoding="utf-8")
+    return target_of(schema_file=file)
+
+
+def _run(engine: ApswEngine, target: Target) -> MigrationResult:
+    return migrate(engine, target, consent=CONSENT, lock_timeout_s=0.2)
+
+
+class _Sweep:
+    """One small database, migrated again and again with a fault at another place."""
+
+    def __init__(self, folder: Path, disk: FaultyDisk, target: Target) -> None:
+        self.path, self.disk, self.target = folder / "app.db", disk, target
+        self.master = folder / "master.db"
+
+    def make(self, journal: str, posts: int, *, page_size: int = 512) -> None:
+        _make(self.master, journal, posts, page_size=page_size)
+        self.old = whole(str(self.master), connect=apsw.Connection)
+        self.begin_anew()
+        with _opened(self.path, self.disk) as engine:
+            self.settings = _settings(engine)
+            _run(engine, self.target)
+        self.new = whole(str(self.path), connect=apsw.Connection)
+
+    def begin_anew(self) -> None:
+        for end in ("-wal", "-shm", "-journal"):
+            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+        shutil.copyfile(self.master, self.path)
+
+    def count(self, fault: Fault) -> int:
+        """Give the number of calls of one kind in a migration that nothing disturbs."""
+        self.begin_anew()
+        with _opened(self.path, self.disk) as engine:
+            self.disk.watch(fault)
+            _run(engine, self.target)
+            self.disk.heal()
+        return self.disk.count
+
+    def fail_at(self, fault: Fault, place: int, *, is_once: bool = False) -> None:
+        """Migrate with the fault at one place, look at everything, and migrate once more without."""
+        self.begin_anew()
+        with _opened(self.path, self.disk) as engine:
+            self.disk.watch(fault, place, is_once=is_once)
+            error = self.try_it(engine)
+            self.disk.heal()
+            assert self.disk.failures, (fault, place)
+            assert error is not None or is_once, (fault, place)
+            expected = self.new if error is None else self.old
+            connection: Any = engine.connection()
+            assert differing(expected, dump(connection)) == [], (fault, place)
+            assert _settings(engine) == self.settings, (fault, place)
+            assert not engine.in_transaction
+            assert differing(expected, whole(str(self.path), connect=apsw.Connection)) == []
+            assert rows(connection, "PRAGMA integrity_check") == [("ok",)]
+            again = _run(engine, self.target)
+            assert again.nothing_to_do == (error is None)
+            assert differing(self.new, dump(connection)) == [], (fault, place)
+
+    def try_it(self, engine: ApswEngine) -> DataLayerError | None:
+        try:
+            _run(engine, self.target)
+        except DataLayerError as exc:
+            assert isinstance(exc, DatabaseUnavailable), repr(exc)
+            words = "the disk is full" if self.disk.fault == "full" else "the disk gave an error"
+            assert words in str(exc), repr(exc)
+            return exc
+        return None
+
+
+def _settings(engine: ApswEngine) -> list[object]:
+    return [engine.fetch_one(f"PRAGMA {name}") for name in SETTINGS]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, disk: FaultyDisk, target: Target) -> _Sweep:
+    return _Sweep(tmp_path, disk, target)
+
+
+@pytest.mark.parametrize("journal", JOURNALS)
+@pytest.mark.parametrize("fault", ["full", "write", "sync"])
+def test_a_fault_at_some_calls_leaves_the_old_state(sweep: _Sweep, journal: str, fault: Fault) -> None:
+    sweep.make(journal, 10)
+
+    calls = sweep.count(fault)
+    for place in range(0, calls, max(1, calls // 5)):
+        sweep.fail_at(fault, place)
+
+
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_a_commit_that_a_full_disk_refuses_leaves_the_connection_in_use(
+    sweep: _Sweep, journal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep.make(journal, 10)
+    sweep.begin_anew()
+    with _opened(sweep.path, sweep.disk) as engine:
+        connection = engine.connection()
+
+        with pytest.raises(DatabaseUnavailable, match="the disk is full"), engine.transaction():
+            engine.write("INSERT INTO log VALUES (?)", ("x" * 10_000,))
+            sweep.disk.watch("full", 0)
+        sweep.disk.heal()
+
+        assert engine.connection() is connection
+        assert caplog.records == []
+        assert engine.fetch_one("SELECT count(*) FROM log WHERE what LIKE 'x%'") == (0,)
+        engine.write("INSERT INTO log VALUES ('y')")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", JOURNALS)
+@pytest.mark.parametrize("fault", ["full", "write", "sync"])
+@pytest.mark.parametrize("is_once", [False, True], ids=["for good", "once"])
+def test_a_fault_at_any_call_leaves_the_old_state(
+    sweep: _Sweep, journal: str, fault: Fault, is_once: bool
+) -> None:
+    sweep.make(journal, 10, page_size=1024)
+
+    for place in range(sweep.count(fault)):
+        sweep.fail_at(fault, place, is_once=is_once)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_a_disk_that_fills_up_while_pages_leave_the_cache_leaves_the_old_state(
+    sweep: _Sweep, journal: str
+) -> None:
+    # some 8 MB of pages, of which 2 MB are held in memory
+    sweep.make(journal, 8_000, page_size=4096)
+
+    calls = sweep.count("full")
+    for place in range(0, calls, calls // 8):
+        sweep.fail_at("full", place)
