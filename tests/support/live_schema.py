@@ -96,6 +96,8 @@ def cells(connection: Any, table: LiveTable, columns: Iterable[str], *, with_row
     """
     names = [table.rowid] if table.rowid and with_rowid else []
     names += list(columns)
+    if not names:
+        return [()] * int(str(rows(connection, f"SELECT count(*) FROM {quoted(table.name)}")[0][0]))
     order = f" ORDER BY {quoted(table.rowid)}" if table.rowid and table.kind != "virtual" else ""
     parts: list[list[Row]] = []
     for start in range(0, len(names), _CHUNK):

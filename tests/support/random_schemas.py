@@ -82,12 +82,17 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
+LOG = "CREATE TABLE log (n INTEGER PRIMARY KEY, what TEXT);"
+
+
 def script(schema: Schema) -> str:
     """Give the SQL of a schema, with a table that its triggers write to."""
-    tables = {table.number: table for table in schema}
-    parts = ["CREATE TABLE log (n INTEGER PRIMARY KEY, what TEXT);"]
-    parts += [_table(table, tables) for table in schema]
-    parts += [_index(index, table) for table in schema for index in table.indexes]
+    return "\n".join((LOG, *(table_sql(table, schema) for table in schema), *surroundings(schema)))
+
+
+def surroundings(schema: Schema) -> list[str]:
+    """Give the statements that make what stands on tables."""
+    parts = [_index(index, table) for table in schema for index in table.indexes]
     parts += [
         f"CREATE VIEW view_{table.number} AS SELECT count(*) AS n, max({quoted(table.columns[0].name)}) AS m"
         f" FROM {quoted(table.name)};"
@@ -101,19 +106,29 @@ def script(schema: Schema) -> str:
         if table.has_trigger
         for verb in ("INSERT", "UPDATE", "DELETE")
     ]
-    return "\n".join(parts)
+    return parts
 
 
-def _table(table: Table, tables: dict[int, Table]) -> str:
-    is_strict = table.is_strict and table.key != "none"
-    rows = [_column(column, tables, is_strict=is_strict) for column in table.columns]
+def added_sql(table: Table, schema: Schema) -> str:
+    """Give the statement that adds the last column to a table made without it; not every column can be."""
+    column = _column(table.columns[-1], {one.number: one for one in schema}, is_strict=is_strict(table))
+    return f"ALTER TABLE {quoted(table.name)} ADD COLUMN {column}"
+
+
+def table_sql(table: Table, schema: Schema) -> str:
+    tables = {one.number: one for one in schema}
+    rows = [_column(column, tables, is_strict=is_strict(table)) for column in table.columns]
     if table.key != "none":
         key = table.key
         if is_without_rowid(table):
             key = key.replace(" AUTOINCREMENT", "")
         rows.insert(0, f"id {key}")
-    options = ["WITHOUT ROWID"] * is_without_rowid(table) + ["STRICT"] * is_strict
+    options = ["WITHOUT ROWID"] * is_without_rowid(table) + ["STRICT"] * is_strict(table)
     return f"CREATE TABLE {quoted(table.name)} ({', '.join(rows)}) {', '.join(options)};"
+
+
+def is_strict(table: Table) -> bool:
+    return table.is_strict and table.key != "none"
 
 
 def is_without_rowid(table: Table) -> bool:

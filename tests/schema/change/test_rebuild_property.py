@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,18 @@ from hypothesis import strategies as st
 from support.live_schema import cells, differing, live_tables, plain_connect, quoted
 from support.naive_copy import CannotHold, Renames, naive_copy
 from support.oracle import problems, whole
-from support.random_schemas import VALUES, Schema, neighbours, renames, schemas, script
+from support.random_schemas import (
+    LOG,
+    VALUES,
+    Schema,
+    added_sql,
+    neighbours,
+    renames,
+    schemas,
+    script,
+    surroundings,
+    table_sql,
+)
 from support.rebuilding import run_migrate
 from support.sql_words import lower
 
@@ -23,23 +35,40 @@ _MANY = 1500
 
 
 def _make(path: Path, schema: Schema, data: st.DataObject) -> None:
+    """Make a database with random rows, some of them older than the last column of their table."""
     connection = plain_connect(str(path))
-    connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    connection.executescript(script(schema))
     connection.execute("PRAGMA foreign_keys = ON")
-    for name, table in live_tables(connection).items():
-        if name == "log":
-            continue
-        marks = ", ".join("?" * len(table.columns))
-        fewest = data.draw(st.sampled_from((4, 2, 0)))
-        rows = st.lists(st.tuples(*[VALUES] * len(table.columns)), min_size=fewest, max_size=6)
-        for row in data.draw(rows):
+    connection.executescript(LOG)
+    for table in schema:
+        if len(table.columns) > 1 and data.draw(st.booleans()):
+            connection.execute(table_sql(replace(table, columns=table.columns[:-1]), schema))
+            _fill(connection, table.name, data)
             try:
-                connection.execute(f"INSERT INTO {quoted(table.name)} VALUES ({marks})", row)
+                connection.execute(added_sql(table, schema))
+                continue
             except sqlite3.Error as exc:
-                note(f"not inserted: {exc}")
+                note(f"not added: {exc}")
+                connection.execute(f"DROP TABLE {quoted(table.name)}")
+        connection.execute(table_sql(table, schema))
+    for statement in surroundings(schema):
+        try:
+            connection.execute(statement)
+        except sqlite3.Error as exc:
+            note(f"not made: {exc}")
+    for table in schema:
+        _fill(connection, table.name, data)
     connection.close()
+
+
+def _fill(connection: sqlite3.Connection, table: str, data: st.DataObject) -> None:
+    count = len(connection.execute("SELECT 1 FROM pragma_table_info(?)", (table,)).fetchall())
+    fewest = data.draw(st.sampled_from((4, 2, 0)))
+    for row in data.draw(st.lists(st.tuples(*[VALUES] * count), min_size=fewest, max_size=6)):
+        try:
+            connection.execute(f"INSERT INTO {quoted(table)} VALUES ({', '.join('?' * count)})", row)
+        except sqlite3.Error as exc:
+            note(f"not inserted: {exc}")
 
 
 def _check(path: Path, before: Schema, after: Schema) -> bool:
