@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datalayer.cli.arguments import Parser, one_of
+from datalayer.cli.folder_choice import add_folder, chosen_folder
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result
 
@@ -19,14 +20,16 @@ _MARKS_OF_A_PROJECT = (".git", "pyproject.toml", "package.json", "setup.cfg", "w
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument("--dir", metavar="DIR", help="the folder of migrations; the package's own without it")
+    add_folder(parser)
     parser.add_argument(
         "--dialect",
+        metavar="NAME",
         type=one_of("dialect", "sqlite", "postgresql"),
         help="sqlite or postgresql, where it is not to be guessed from the files",
     )
     parser.add_argument(
         "--target",
+        metavar="NAME",
         type=one_of("target", "sqlite", "postgresql", "d1"),
         help="where the files are to run: sqlite, postgresql or d1; d1 beside a wrangler file",
     )
@@ -39,13 +42,12 @@ def _run(call: Invocation) -> Result:
     if arguments.rules:
         return _rules()
     from datalayer.schema.history import package_folder
-    from datalayer.schema.numbered.folder import Folder
     from datalayer.schema.validate import validate
 
-    folder = Folder(Path(arguments.dir) if arguments.dir else package_folder().root)
+    folder = chosen_folder(arguments.dir)
     options: dict[str, Any] = {"dialect": arguments.dialect, "target": arguments.target}
-    if arguments.dir:
-        options["root"] = _project_of(Path(arguments.dir))
+    if folder != package_folder() and isinstance(folder.root, Path):
+        options["root"] = _project_of(folder.root)
     count = len(folder.files())
     if arguments.database is None:
         found = validate(folder, **options)

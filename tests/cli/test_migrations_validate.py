@@ -56,6 +56,18 @@ def test_warnings_alone_are_fine_unless_strict(run: Run, tmp_path: Path, words: 
     assert "warning J007" in answer.out
 
 
+def test_folder_of_the_settings_is_looked_at_with_the_code_around_it(run: Run) -> None:
+    text = '[tool.datalayer]\nmigrations = "db"\n'
+    drop = {"0002_drop.sql": "ALTER TABLE a DROP COLUMN name;\n"}
+    write_files(Path.cwd(), {"pyproject.toml": text, "app.py": "QUERY = 'SELECT name FROM a'\n"})
+    write_files(Path.cwd() / "db", {"0001_a.sql": "CREATE TABLE a (id INTEGER, name TEXT);\n", **drop})
+
+    answer = run("migrations", "validate")
+
+    assert answer.code == 0
+    assert "0002_drop.sql:1: warning R001 a.name goes, and app.py:1 still names it" in answer.out
+
+
 def test_target_d1_refuses_what_d1_refuses(run: Run, tmp_path: Path) -> None:
     files = {"0001_a.sql": "CREATE TABLE a (id INTEGER PRIMARY KEY);\nPRAGMA user_version = 1;\n"}
     folder = write_files(tmp_path / "m", files)
