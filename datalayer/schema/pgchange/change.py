@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datalayer.schema.catalog import Catalog, CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.names import is_temporary, mentions
 
-__all__ = ["PROTECTED", "Change", "changes", "is_ours", "lost_columns", "names_in_the_way", "retyped_columns"]
-
-# what says which migrations were applied is its own module's
-PROTECTED = frozenset({"migrations", "migrations_journal"})
+__all__ = ["Change", "changes", "is_ours", "lost_columns", "names_in_the_way", "retyped_columns"]
 
 Verb = Literal["add", "drop", "alter", "rename"]
 
@@ -49,7 +47,7 @@ def changes(found: Catalog, wanted: Catalog, *, exact: bool) -> list[Change]:
     found_changes = [
         change
         for table in wanted.tables.values()
-        if table.name not in PROTECTED or table.name not in found.tables
+        if table.name not in JOURNAL_TABLES or table.name not in found.tables
         for change in _table(found.tables.get(table.name), table)
         if exact or change.verb != "drop" or change.kind not in ("index", "trigger")
     ]
@@ -59,7 +57,7 @@ def changes(found: Catalog, wanted: Catalog, *, exact: bool) -> list[Change]:
         found_changes += [
             Change("drop", "table", name, name, table)
             for name, table in found.tables.items()
-            if name not in wanted.tables and name not in PROTECTED
+            if name not in wanted.tables and name not in JOURNAL_TABLES
         ]
     return found_changes
 
