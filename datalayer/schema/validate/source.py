@@ -15,7 +15,8 @@ from datalayer.schema.tokens import Statement, Token, fold
 __all__ = ["Source", "line_at", "reader_of"]
 
 _ALLOW = re.compile(r"--[ \t]*datalayer:allow[ \t]+(?P<ids>[A-Z]\d{3}(?:[ \t,]+[A-Z]\d{3})*)")
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+# lines of comment that follow each other are one comment
+_COMMENT = re.compile(r"(?:--[^\n]*(?:\n[ \t]*)?)+|/\*.*?\*/", re.DOTALL)
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -48,15 +49,16 @@ class Source:
         return tuple(self.file.statements(self.dialect))
 
     @cached_property
-    def purpose(self) -> frozenset[str]:
-        """The folded words of its name and comments, which say what it is meant to do."""
-        comments = " ".join(match[0] for match in _COMMENT.finditer(self.text)) if self.is_sql else ""
-        return frozenset(_WORD.findall(fold(f"{self.name} {comments}")))
+    def purposes(self) -> tuple[frozenset[str], ...]:
+        """What it is meant to do: the folded words of its name, and of each of its comments."""
+        comments = [match[0] for match in _COMMENT.finditer(self.text)] if self.is_sql else []
+        said = [self.name, *(_ALLOW.sub("", comment) for comment in comments)]
+        return tuple(frozenset(_WORD.findall(fold(words))) for words in said)
 
     def says(self, name: str, verbs: frozenset[str]) -> bool:
-        """Say whether its name or comments name a thing together with one of these verbs."""
+        """Say whether its name or one of its comments names a thing together with one of these verbs."""
         parts = set(_WORD.findall(fold(name)))
-        return bool(parts) and parts <= self.purpose and bool(verbs & self.purpose)
+        return bool(parts) and any(parts <= words and bool(verbs & words) for words in self.purposes)
 
     @cached_property
     def allowed(self) -> tuple[tuple[str, int, int], ...]:

@@ -46,6 +46,9 @@ NULLABLE = "id INTEGER PRIMARY KEY, email TEXT, age TEXT, team INTEGER"
         ("0002_rebuild", "-- drops NOT NULL of email: it may be unknown\n", set()),
         ("0002_rebuild", "-- drops something of age\n", {"F004"}),
         ("0002_rebuild", "-- email\n", {"F004"}),
+        ("0002_rebuild", "-- about\n-- email: dropped NOT NULL\n", set()),
+        ("0002_rebuild", "-- email is needed\n\n-- nothing is dropped\n", {"F004"}),
+        ("0002_rebuild", "-- email is needed\n\n-- datalayer:allow D002\n", {"F004"}),
     ],
 )
 def test_loss_is_meant_where_words_of_the_file_say_so(
