@@ -201,11 +201,14 @@ JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY
 CASE c.contype WHEN 'c' THEN pg_get_expr(c.conbin, c.conrelid) END
 FROM pg_constraint c LEFT JOIN pg_class p ON p.oid = c.confrelid
 WHERE c.conrelid = ANY(%s) AND c.contype <> 't' ORDER BY c.conrelid, c.conname"""
-# the text before USING is cut off by its length: names may hold anything
+# the text before USING is cut off by its length: names may hold anything; temporary tables are said to be in
+# pg_temp since PostgreSQL 15
 _INDEXES = """
 SELECT i.indrelid, c.relname, t.relname, ltrim(substr(pg_get_indexdef(c.oid), length(format(
 'CREATE %%sINDEX %%I ON %%s%%I.%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname,
-CASE WHEN t.relkind = 'p' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname)))), i.indisunique, i.indisvalid,
+CASE WHEN t.relkind = 'p' THEN 'ONLY ' ELSE '' END,
+CASE WHEN n.oid = pg_my_temp_schema() AND pg_get_indexdef(c.oid) LIKE '%% ON pg_temp.%%' THEN 'pg_temp'
+ELSE n.nspname END, t.relname)))), i.indisunique, i.indisvalid,
 ARRAY(SELECT pg_get_indexdef(c.oid, k, false) FROM generate_series(1, i.indnkeyatts) k ORDER BY k),
 pg_get_expr(i.indpred, i.indrelid),
 (SELECT o.conname FROM pg_constraint o WHERE o.conindid = c.oid AND o.contype IN ('p', 'u', 'x'))
@@ -213,7 +216,9 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE i.indrelid = ANY(%s) ORDER BY i.indrelid, c.relname"""
 _TRIGGERS = """
-SELECT t.tgrelid, t.tgname, pg_get_triggerdef(t.oid, true), p.prosrc
+SELECT t.tgrelid, t.tgname, CASE WHEN p.pronamespace = pg_my_temp_schema()
+THEN regexp_replace(pg_get_triggerdef(t.oid, true), ' FUNCTION pg_temp(_\\d+)?\\.', ' FUNCTION ')
+ELSE pg_get_triggerdef(t.oid, true) END, p.prosrc
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = ANY(%s) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
 _VIEWS = """
@@ -231,7 +236,8 @@ FROM pg_class c WHERE c.oid = ANY(%s) AND c.relkind IN ('v', 'm')"""
 _FUNCTIONS = f"""
 SELECT format('%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), p.proname,
 pg_get_functiondef(p.oid), l.lanname, pg_get_function_result(p.oid), p.prosrc,
-coalesce(replace(replace(array_to_string(p.proconfig, ','), quote_ident(n.nspname), '*'), '"', ''), '')
+coalesce(replace(replace(array_to_string(p.proconfig, ','), CASE WHEN n.oid = pg_my_temp_schema()
+THEN 'pg_temp' ELSE quote_ident(n.nspname) END, '*'), '"', ''), '')
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE n.nspname = %s AND p.prokind IN ('f', 'p')
 AND {_NOT_OF_AN_EXTENSION.format(catalog="pg_proc", oid="p.oid")} ORDER BY 1"""

@@ -44,19 +44,22 @@ class _Read(Exception):
 def read_wanted(session: Session, derived: Derived) -> Wanted:
     """Make the derived schema under a name of its own, read it and roll back.
 
-    Raises DatabaseUnavailable where the user may not create a schema in this database.
+    A user who may not create schemas in this database gets it among the temporary tables. Raises
+    DatabaseUnavailable for one who may make neither.
     """
-    _refuse_without_rights(session)
-    live_name, scratch = session.schema_name, f"datalayer_scratch_{token_hex(6)}"
+    live_name, may_create_schema = session.schema_name, _may_create_schema(session)
     found: Catalog | None = None
     volatile: frozenset[tuple[str, str]] = frozenset()
     try:
         with session.transaction():
-            session.execute(f"CREATE SCHEMA {quote(scratch)}")
-            session.execute(f"SET LOCAL search_path = {quote(scratch)}")
-            session.schema_name = scratch
+            session.schema_name = _scratch(session, may_create_schema=may_create_schema)
             for step in derived.steps:
-                session.execute(step.sql)
+                sql = step.sql
+                if step.kind == "trigger" and not may_create_schema:
+                    # a function among the temporary things is only found by its full name
+                    head, words, function = sql.rpartition(" EXECUTE FUNCTION ")
+                    sql = f"{head}{words}pg_temp.{function}"
+                session.execute(sql)
             found = catalog.read(session)
             volatile = _volatile(session, found)
             raise _Read
@@ -77,15 +80,33 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
     )
 
 
-def _refuse_without_rights(session: Session) -> None:
-    sql = "SELECT has_database_privilege(current_database(), 'CREATE'), current_database(), current_user"
-    may_create, database, user = session.fetch_all(sql)[0]
-    if not may_create:
+def _may_create_schema(session: Session) -> bool:
+    sql = (
+        "SELECT has_database_privilege(current_database(), 'CREATE'),"
+        " has_database_privilege(current_database(), 'TEMP'), current_database(), current_user"
+    )
+    may_create, may_have_temporary, database, user = session.fetch_all(sql)[0]
+    if not (may_create or may_have_temporary):
         raise DatabaseUnavailable(
-            f"{session.display_url}: no permission to create a schema in the database",
-            why="the wanted schema is made beside the live one to be compared with it, and rolled back",
+            f"{session.display_url}: no permission to make the wanted schema beside the live one",
+            why="it is made to be compared with the live one, and rolled back",
             hint=f"GRANT CREATE ON DATABASE {ident(database)} TO {ident(user)}",
         )
+    return bool(may_create)
+
+
+def _scratch(session: Session, *, may_create_schema: bool) -> str:
+    """Make a place for the wanted schema, put it on the search_path and give its name."""
+    if may_create_schema:
+        name = f"datalayer_scratch_{token_hex(6)}"
+        session.execute(f"CREATE SCHEMA {quote(name)}")
+        session.execute(f"SET LOCAL search_path = {quote(name)}")
+        return name
+    session.execute("SET LOCAL search_path = pg_temp")
+    # the schema itself is there as soon as something is in it
+    session.execute("CREATE TABLE datalayer_scratch (id int)")
+    session.execute("DROP TABLE datalayer_scratch")
+    return str(session.fetch_all("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")[0][0])
 
 
 def _volatile(session: Session, found: Catalog) -> frozenset[tuple[str, str]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
+import psycopg
 from schema.pgchange.oracle import connected, run
 
 from datalayer.engine.connection import Engine, Options
@@ -13,13 +15,24 @@ from datalayer.engine.opening import open_engine
 from datalayer.schema.postgres import Derived, derive
 from datalayer.schema.snapshot import read_text
 
-__all__ = ["derived_of", "schema_with"]
+__all__ = ["derived_of", "fill", "schema_with"]
 
 _numbers = count()
 
 
 def derived_of(script: str) -> Derived:
     return derive(read_text(script))
+
+
+def fill(connection: psycopg.Connection[Any], script: str, rows: str) -> None:
+    """Make what a script says, and its rows."""
+    if script.startswith("PG:"):
+        run(connection, script[3:])
+    else:
+        for step in derived_of(script).steps:
+            run(connection, step.sql)
+    for statement in filter(str.strip, rows.split(";")):
+        run(connection, statement)
 
 
 @contextmanager
@@ -32,13 +45,7 @@ def schema_with(url: str, script: str, rows: str = "") -> Iterator[Engine]:
     try:
         with connected(url, engine.schema_name) as connection:
             run(connection, f"CREATE SCHEMA {engine.schema_name}")
-            if script.startswith("PG:"):
-                run(connection, script[3:])
-            else:
-                for step in derived_of(script).steps:
-                    run(connection, step.sql)
-            for statement in filter(str.strip, rows.split(";")):
-                run(connection, statement)
+            fill(connection, script, rows)
         yield engine
     finally:
         engine.close()

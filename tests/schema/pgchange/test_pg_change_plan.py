@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from schema.pgchange.cases import PG_T, ROWS, TOUCH, table
-from schema.pgchange.made import derived_of, schema_with
+from schema.pgchange.cases import CASES, PG_T, ROWS, TOUCH, table
+from schema.pgchange.made import derived_of, fill, schema_with
 from schema.pgchange.oracle import connected, rows_of, run, shape_of
 
 from datalayer.engine.connection import Options
@@ -138,12 +138,51 @@ def test_a_user_who_may_not_silence_triggers_gets_a_rewrite_that_fires_none(
         assert rows_of(connection, "t", "id, n, x") == [(1, "10", None), (2, "20", None), (3, None, None)]
 
 
-def test_a_user_who_may_not_create_schemas_is_told(
+@pytest.mark.parametrize("name", ["a column with everything on it gets another type", "an index is changed"])
+def test_a_user_who_may_not_create_schemas_can_migrate(
+    postgres: PostgresServer, url: str, plain_user: str, name: str
+) -> None:
+    case = next(case for case in CASES if case.name == name)
+    derived, schema = derived_of(case.after), f"own_{plain_user}"
+    with connected(url, "public") as connection:
+        database = connection.info.dbname
+        run(connection, f"REVOKE CREATE ON DATABASE {database} FROM {plain_user}")
+        run(connection, f"CREATE SCHEMA {schema} AUTHORIZATION {plain_user}")
+    theirs = postgres.tcp_url(database, user=plain_user, password="word")
+    engine = open_engine(theirs, Options(schema_name=schema))
+    with connected(theirs, schema) as connection, schema_with(url, case.after) as fresh:
+        fill(connection, case.before, case.rows)
+
+        migrate_existing(engine, derived, exact=True)
+
+        assert migrate_existing(engine, derived, exact=True) == ()
+        with connected(url, fresh.schema_name) as other:
+            assert shape_of(connection, schema) == shape_of(other, fresh.schema_name)
+    engine.close()
+
+
+def test_a_user_who_may_not_create_schemas_finds_the_package_s_own_schema_current(
     postgres: PostgresServer, url: str, plain_user: str
 ) -> None:
+    derived, schema = derived_of(consolidated_sql()), f"own_{plain_user}"
+    with connected(url, "public") as connection:
+        database = connection.info.dbname
+        run(connection, f"REVOKE CREATE ON DATABASE {database} FROM {plain_user}")
+        run(connection, f"CREATE SCHEMA {schema} AUTHORIZATION {plain_user}")
+    theirs = postgres.tcp_url(database, user=plain_user, password="word")
+    engine = open_engine(theirs, Options(schema_name=schema))
+    with connected(theirs, schema) as connection:
+        fill(connection, consolidated_sql(), "")
+
+    assert migrate_existing(engine, derived, exact=True) == ()
+    engine.close()
+
+
+def test_a_user_who_may_make_nothing_is_told(postgres: PostgresServer, url: str, plain_user: str) -> None:
     with connected(url, "public") as connection:
         name = connection.info.dbname
         run(connection, f"REVOKE CREATE ON DATABASE {name} FROM {plain_user}")
+        run(connection, f"REVOKE TEMP ON DATABASE {name} FROM PUBLIC")
     engine = open_engine(postgres.tcp_url(name, user=plain_user, password="word"))
 
     with pytest.raises(DatabaseUnavailable) as caught:
@@ -152,6 +191,8 @@ def test_a_user_who_may_not_create_schemas_is_told(
     assert "permission" in caught.value.what
     assert caught.value.hint is not None and caught.value.hint.startswith("GRANT CREATE ON DATABASE")
     engine.close()
+    with connected(url, "public") as connection:
+        run(connection, f"GRANT TEMP ON DATABASE {name} TO PUBLIC")
 
 
 @pytest.mark.parametrize(
