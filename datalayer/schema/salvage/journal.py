@@ -1,0 +1,110 @@
+"""The rollback journal: the pages as they were before a transaction that did not end.
+
+https://sqlite.org/fileformat2.html, "The Rollback Journal". Each record bears a checksum that starts from a
+nonce in the header; where the header is gone, the nonce is what most records agree on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from struct import Struct
+
+from datalayer.schema.salvage.outcome import Problem
+
+__all__ = ["JournalContent", "read_journal"]
+
+_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_HEADER = Struct(">8s5I")
+_LONG = Struct(">I")
+_SECTORS = (512, 4096, 1024, 2048, 8192, 16384, 32768, 65536)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """The pages to put back, the first record of a page counting, and the pages the database had before.
+
+    `is_intact` says that SQLite itself would roll it back; one whose header is zeros it would not.
+    """
+
+    pages: dict[int, bytes]
+    page_count: int | None
+    problems: tuple[Problem, ...]
+    is_intact: bool
+
+
+def page_sum(page: bytes) -> int:
+    """Give the sum that a record's checksum adds to the nonce."""
+    return sum(page[at] for at in range(len(page) - 200, 0, -200))
+
+
+def read_journal(data: bytes, page_size: int) -> JournalContent | None:
+    """Read a journal; None where it holds no record that could be put back."""
+    if len(data) < 512 + 8 + page_size:
+        return None
+    magic, count, nonce, before, sector, size = _HEADER.unpack_from(data)
+    if magic == _MAGIC and size == page_size and sector in _SECTORS:
+        return _with_header(data, page_size, (count, nonce, before, sector))
+    return _without_header(data, page_size)
+
+
+def _with_header(data: bytes, page_size: int, head: tuple[int, int, int, int]) -> JournalContent | None:
+    count, nonce, before, sector = head
+    pages: dict[int, bytes] = {}
+    bad, at, unsynced = 0, 0, False
+    step = page_size + 8
+    while at + sector <= len(data):
+        magic, count, nonce, _, _, _ = _HEADER.unpack_from(data, at)
+        if magic != _MAGIC:
+            break
+        at += sector
+        held = (len(data) - at) // step
+        # -1 means up to the end; 0 is what is there before the journal was synced, and so before the file changed
+        unsynced = unsynced or count == 0
+        count = held if count == 0xFFFFFFFF or count == 0 else min(count, held)
+        for record in range(count):
+            place = at + record * step
+            number, page, good = _record(data, place, page_size, nonce)
+            if good and number:
+                pages.setdefault(number, page)
+            elif number:
+                bad += 1
+        at = -(-(at + count * step) // sector) * sector
+    if not pages:
+        return None
+    problems = (Problem("journal-record", None, f"{bad} records of the journal are damaged"),) if bad else ()
+    return JournalContent(pages, before or None, problems, not bad and not unsynced)
+
+
+def _record(data: bytes, place: int, page_size: int, nonce: int) -> tuple[int, bytes, bool]:
+    number = _LONG.unpack_from(data, place)[0]
+    page = data[place + 4 : place + 4 + page_size]
+    stored = _LONG.unpack_from(data, place + 4 + page_size)[0]
+    return number, page, stored == (nonce + page_sum(page)) & 0xFFFFFFFF
+
+
+def _without_header(data: bytes, page_size: int) -> JournalContent | None:
+    """Try each sector size: the records lie where their checksums agree on one nonce."""
+    best: tuple[int, dict[int, bytes]] = (1, {})
+    for sector in _SECTORS:
+        records = [
+            (_LONG.unpack_from(data, at)[0], data[at + 4 : at + 4 + page_size], at)
+            for at in range(sector, len(data) - page_size - 7, page_size + 8)
+        ]
+        nonces = [
+            (_LONG.unpack_from(data, at + 4 + page_size)[0] - page_sum(page)) & 0xFFFFFFFF
+            for _, page, at in records
+        ]
+        if not nonces:
+            continue
+        nonce, votes = Counter(nonces).most_common(1)[0]
+        if votes > best[0]:
+            pages: dict[int, bytes] = {}
+            for (number, page, _), found in zip(records, nonces):
+                if found == nonce and number:
+                    pages.setdefault(number, page)
+            best = (votes, pages)
+    if not best[1]:
+        return None
+    problem = Problem("journal-header", None, "the header of the rollback journal is gone or damaged")
+    return JournalContent(best[1], None, (problem,), is_intact=False)

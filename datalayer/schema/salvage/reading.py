@@ -1,0 +1,95 @@
+"""One reading of a damaged file: which bytes stand for which page, with a log replayed or not.
+
+Pages are copied out of the file when asked for, so a file of any size costs little memory. Knows nothing of
+what stands on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from mmap import mmap
+
+from datalayer.schema.salvage.outcome import Problem
+
+__all__ = ["PENDING_BYTE", "Layout", "Reading", "Segment"]
+
+PENDING_BYTE = 0x40000000
+"""The page that holds this byte is never used: it is where SQLite locks the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file's header says of every page, as far as the pages bear it out."""
+
+    page_size: int
+    reserved: int
+    encoding: str
+    auto_vacuum: bool
+
+    @property
+    def usable(self) -> int:
+        """The bytes of a page that SQLite uses."""
+        return self.page_size - self.reserved
+
+    @property
+    def locked_page(self) -> int:
+        """The number of the page that holds the locks."""
+        return PENDING_BYTE // self.page_size + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of pages from `first` on that starts at `offset` of the file."""
+
+    first: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The pages of a database as one reading of its files gives them.
+
+    `name` is "main", "main+wal" or "main+journal"; `overlay` are the pages that the log gives.
+    """
+
+    name: str
+    layout: Layout
+    page_count: int
+    data: bytes | mmap
+    overlay: Mapping[int, bytes]
+    segments: Sequence[Segment]
+    problems: Sequence[Problem] = ()
+
+    def page(self, number: int) -> bytes:
+        """Give the bytes of a page, filled up with zeros where the file ends within it."""
+        size = self.layout.page_size
+        found = self.overlay.get(number)
+        if found is None:
+            found = self.main_page(number)
+        return found if len(found) == size else found.ljust(size, b"\0")
+
+    def main_page(self, number: int) -> bytes:
+        """Give what the main file itself has of a page, whatever the log says."""
+        size = self.layout.page_size
+        segments = self.segments
+        segment = segments[0]
+        if len(segments) > 1:
+            for later in segments[1:]:
+                if later.first > number:
+                    break
+                segment = later
+        start = segment.offset + (number - segment.first) * size
+        stop = start + size
+        after = next((later for later in segments if later.first == number + 1), None)
+        if after is not None and after.offset < stop:
+            stop = max(start, after.offset)
+        return self.data[start:stop] if start >= 0 else b""
+
+    def exists(self, number: int) -> bool:
+        """Whether a page of this number can hold content."""
+        return 1 <= number <= self.page_count and number != self.layout.locked_page
+
+    def shifted(self, segments: Sequence[Segment], page_count: int) -> Reading:
+        """Give the reading with other places for its pages."""
+        return replace(self, segments=tuple(segments), page_count=page_count)

@@ -1,0 +1,387 @@
+"""Which page is what: every page of a reading is claimed by a tree, a chain, the freelist, or by nobody.
+
+Follows the b-trees from their roots, the overflow chains from their cells and the freelist from the header;
+pages that nobody claims are orphans. Knows page structure, not tables.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from datalayer.schema.salvage.outcome import Problem
+from datalayer.schema.salvage.pages import (
+    INDEX_INNER,
+    TABLE_INNER,
+    TABLE_LEAF,
+    PageHeader,
+    cell_at,
+    header_of,
+)
+from datalayer.schema.salvage.reading import Reading
+
+__all__ = ["ROLES", "Spill", "Tree", "Walk", "start_of"]
+
+ROLES = (
+    "orphan",
+    "table inner",
+    "table leaf",
+    "index inner",
+    "index leaf",
+    "overflow",
+    "freelist trunk",
+    "freelist leaf",
+    "pointer map",
+    "lock",
+    "unreadable",
+)
+"""What a page can be; Walk.roles holds places in this tuple."""
+
+_ORPHAN, _OVERFLOW, _TRUNK, _FREE, _MAP, _LOCK, _UNREADABLE = 0, 5, 6, 7, 8, 9, 10
+_ROLE_OF = {TABLE_INNER: 1, TABLE_LEAF: 2, INDEX_INNER: 3, 10: 4}
+_MOST_DEPTH = 40
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
+
+Range = tuple[int, int]
+"""Rowids from behind the first up to the second."""
+
+
+@dataclass(slots=True)
+class Tree:
+    """One b-tree: its pages in key order, what is missing in it (`holes`), and pages damaged in place."""
+
+    root: int
+    is_table: bool
+    leaves: array[int] = field(default_factory=lambda: array("I"))
+    inner: array[int] = field(default_factory=lambda: array("I"))
+    holes: list[Range] = field(default_factory=list[Range])
+    broken: list[int] = field(default_factory=list[int])
+    cells: int = 0
+    depth: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every page of it was found sound."""
+        return not self.holes and not self.broken and bool(self.leaves)
+
+    @property
+    def pages(self) -> Iterator[int]:
+        """All its pages."""
+        yield from self.inner
+        yield from self.leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """A payload that goes on on overflow pages: page and place of its cell, first page, bytes there."""
+
+    page: int
+    at: int
+    first: int
+    size: int
+
+
+@dataclass(slots=True)
+class _Link:
+    tree: Tree
+    page: int
+    parent: int
+    bounds: Range
+    depth: int
+
+
+def start_of(page: int) -> int:
+    """Give where the b-tree header of a page starts: behind the file's header on the first."""
+    return 100 if page == 1 else 0
+
+
+class Walk:
+    """Claims the pages of one reading; `tree()` as often as there are roots, then `finish()` once."""
+
+    def __init__(self, reading: Reading, progress: Callable[[int, int], None] | None = None) -> None:
+        self.reading = reading
+        self.usable = reading.layout.usable
+        self.roles = bytearray(reading.page_count + 1)
+        self.trees: dict[int, Tree] = {}
+        self.spills: list[Spill] = []
+        self.problems: list[Problem] = []
+        self.chains: dict[int, list[int]] = {}
+        self._progress = progress
+        self._doubtful: list[_Link] = []
+        self._seen = 0
+        self._mark_fixed()
+
+    def note(self, kind: str, page: int | None, message: str) -> None:
+        """Keep a problem."""
+        self.problems.append(Problem(kind, page, message))
+
+    def tree(self, root: int, *, is_table: bool | None = None) -> Tree:
+        """Walk the tree of a root; its kind is taken from the page where it is not told."""
+        header = self._header(root) if self.reading.exists(root) else None
+        if is_table is None:
+            is_table = header is None or header.is_table
+        tree = self.trees.setdefault(root, Tree(root, is_table))
+        if not self.reading.exists(root):
+            self.note("root", root, f"the root page {root} does not exist")
+            tree.holes.append((_LOWEST, _HIGHEST))
+            return tree
+        self._descend([_Link(tree, root, 0, (_LOWEST, _HIGHEST), 0)])
+        return tree
+
+    def finish_trees(self) -> None:
+        """Give the pages that did not fit into their range to who claimed them, if nobody else did."""
+        doubtful, self._doubtful = self._doubtful, []
+        for link in doubtful:
+            if self.roles[link.page]:
+                self._miss(link, "used-twice", f"page {link.page} is used twice")
+            else:
+                self.note("page-order", link.page, f"the keys of page {link.page} are out of their range")
+                self._claim(link, self._header(link.page))
+
+    def _header(self, number: int) -> PageHeader | None:
+        return header_of(self.reading.page(number), start_of(number))
+
+    def _mark_fixed(self) -> None:
+        reading = self.reading
+        locked = reading.layout.locked_page
+        if locked <= reading.page_count:
+            self.roles[locked] = _LOCK
+        if reading.layout.auto_vacuum:
+            for number in map_pages(reading):
+                self.roles[number] = _MAP
+
+    def _descend(self, stack: list[_Link]) -> None:
+        while stack:
+            link = stack.pop()
+            number = link.page
+            if not self.reading.exists(number):
+                self._miss(link, "child", f"page {link.parent} leads to page {number}, which does not exist")
+                continue
+            if self.roles[number]:
+                self._miss(link, "used-twice", f"page {number} is used twice")
+                continue
+            page = self.reading.page(number)
+            header = header_of(page, start_of(number))
+            if header is None or header.is_table != link.tree.is_table or link.depth > _MOST_DEPTH:
+                self._wrong(link, header)
+            elif not self._fits(page, header, link.bounds):
+                self._doubtful.append(link)
+            else:
+                stack.extend(reversed(self._claim(link, header, page)))
+
+    def _wrong(self, link: _Link, header: PageHeader | None) -> None:
+        """Tell a page that is damaged in its place from one that was never meant."""
+        number = link.page
+        if header is not None and header.pointers and self._parses(number, header):
+            self._miss(link, "child", f"page {link.parent} leads to page {number} of another kind of tree")
+            return
+        self.roles[number] = _UNREADABLE
+        link.tree.broken.append(number)
+        self._miss(link, "page", f"page {number} cannot be read")
+
+    def _parses(self, number: int, header: PageHeader) -> bool:
+        page = self.reading.page(number)
+        return all(cell_at(page, at, header.kind, self.usable) for at in header.pointers[:4])
+
+    def _miss(self, link: _Link, kind: str, message: str) -> None:
+        self.note(kind, link.page, message)
+        link.tree.holes.append(link.bounds)
+
+    def _fits(self, page: bytes, header: PageHeader, bounds: Range) -> bool:
+        """Whether the first or the last rowid of a page lies in the range that its parent tells."""
+        if not header.is_table or not header.pointers or bounds == (_LOWEST, _HIGHEST):
+            return True
+        ends = [cell_at(page, header.pointers[at], header.kind, self.usable) for at in (0, -1)]
+        known = [cell.rowid for cell in ends if cell is not None]
+        return not known or any(bounds[0] < rowid <= bounds[1] for rowid in known)
+
+    def _claim(self, link: _Link, header: PageHeader | None, page: bytes | None = None) -> list[_Link]:
+        tree, number = link.tree, link.page
+        if header is None or header.is_table != tree.is_table:
+            self._wrong(link, header)
+            return []
+        self.roles[number] = _ROLE_OF[header.kind]
+        self._seen += 1
+        if self._progress is not None and self._seen % 512 == 0:
+            self._progress(self._seen, self.reading.page_count)
+        page = self.reading.page(number) if page is None else page
+        tree.depth = max(tree.depth, link.depth)
+        if not header.is_leaf:
+            tree.inner.append(number)
+            return self._children(link, header, page)
+        tree.leaves.append(number)
+        self._note_spills(tree, number, header, page)
+        return []
+
+    def _children(self, link: _Link, header: PageHeader, page: bytes) -> list[_Link]:
+        """Give the links to the children, with the range of rowids that each should hold."""
+        tree, number = link.tree, link.page
+        low, links = link.bounds[0], list[_Link]()
+        if not tree.is_table:
+            self._note_spills(tree, number, header, page)
+        damaged = header.content > self.usable or header.pointers_end > header.content
+        for at in header.pointers:
+            cell = cell_at(page, at, header.kind, self.usable) if at >= header.pointers_end else None
+            if cell is None or not cell.child:
+                damaged = True
+                tree.holes.append((low, link.bounds[1]))
+                continue
+            high = cell.rowid if tree.is_table else _HIGHEST
+            if tree.is_table and not low < high <= link.bounds[1]:
+                # a key out of order says nothing of either side
+                damaged = True
+                high = link.bounds[1]
+                links.append(_Link(tree, cell.child, number, (low, high), link.depth + 1))
+                continue
+            links.append(_Link(tree, cell.child, number, (low, high), link.depth + 1))
+            low = high if tree.is_table else low
+        links.append(_Link(tree, header.child, number, (low, link.bounds[1]), link.depth + 1))
+        if damaged:
+            self.note("page", number, f"cells of page {number} cannot be read")
+        return links
+
+    def _note_spills(self, tree: Tree, number: int, header: PageHeader, page: bytes) -> None:
+        """Keep the payloads of a page that go on elsewhere; note what no cell can be."""
+        pointers: Sequence[int] = header.pointers
+        tree.cells += len(pointers)
+        if not pointers:
+            if header.kind == INDEX_INNER or header.pointers_end > header.content:
+                self._broken(tree, number)
+            return
+        usable = self.usable
+        if min(pointers) < header.pointers_end or max(pointers) > usable - 2 or header.content > usable:
+            self._broken(tree, number)
+            pointers = [at for at in pointers if header.pointers_end <= at < usable - 5]
+        if not _may_spill(page, header, pointers, usable):
+            return
+        for at in pointers:
+            cell = cell_at(page, at, header.kind, usable)
+            if cell is None:
+                self._broken(tree, number)
+            elif cell.overflow or cell.size > cell.local:
+                self.spills.append(Spill(number, at, cell.overflow, cell.size - cell.local))
+
+    def _broken(self, tree: Tree, number: int) -> None:
+        if number not in tree.broken[-1:]:
+            tree.broken.append(number)
+            self.note("page", number, f"cells of page {number} cannot be read")
+
+    def claim_chains(self) -> None:
+        """Follow the overflow chains; of two that claim one page the nearer one has it."""
+        room = self.usable - 4
+        for spill in sorted(self.spills, key=lambda spill: abs(spill.first - spill.page)):
+            pages: list[int] = []
+            number, left = spill.first, spill.size
+            while left > 0 and self.reading.exists(number) and not self.roles[number]:
+                self.roles[number] = _OVERFLOW
+                pages.append(number)
+                left -= room
+                number = int.from_bytes(self.reading.page(number)[:4], "big")
+            if left > 0:
+                self._release(pages)
+                why = f"page {number} {'is used twice' if self.reading.exists(number) else 'does not exist'}"
+                self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
+            else:
+                if number:
+                    self.note("overflow", spill.page, f"an overflow chain of page {spill.page} is too long")
+                self.chains[spill.page << 16 | spill.at] = pages
+
+    def _release(self, pages: list[int]) -> None:
+        for number in pages:
+            self.roles[number] = _ORPHAN
+
+    def claim_freelist(self, trunk: int, count: int) -> None:
+        """Follow the freelist from its first trunk page; `count` is what the header says it holds."""
+        found = 0
+        while trunk:
+            if not self.reading.exists(trunk) or self.roles[trunk]:
+                self.note("freelist", trunk, f"the freelist leads to page {trunk}, which is no free page")
+                break
+            page = self.reading.page(trunk)
+            leaves = trunk_leaves(page, self.usable)
+            if leaves is None:
+                self.note("freelist", trunk, f"page {trunk} is no trunk of the freelist")
+                break
+            self.roles[trunk] = _TRUNK
+            found += 1 + self._claim_free(leaves)
+            trunk = int.from_bytes(page[:4], "big")
+        if found != count:
+            message = f"the freelist holds {found} pages, the header tells of {count}"
+            self.note("freelist-count", None, message)
+
+    def _claim_free(self, leaves: Iterable[int]) -> int:
+        found = 0
+        for number in leaves:
+            if self.reading.exists(number) and not self.roles[number]:
+                self.roles[number] = _FREE
+                found += 1
+            else:
+                self.note("freelist", number, f"the freelist names page {number}, which is no free page")
+        return found
+
+    def claim_loose_trunks(self) -> None:
+        """Find trunks of a freelist that nothing leads to any more, by what they look like."""
+        for number in self.orphans():
+            page = self.reading.page(number)
+            leaves = trunk_leaves(page, self.usable)
+            following = int.from_bytes(page[:4], "big")
+            if not leaves or page[0] or (following and not self.reading.exists(following)):
+                continue
+            if len(set(leaves)) == len(leaves) and all(
+                self.reading.exists(leaf) and self.roles[leaf] in (_ORPHAN, _FREE) for leaf in leaves
+            ):
+                self.roles[number] = _TRUNK
+                for leaf in leaves:
+                    self.roles[leaf] = _FREE
+
+    def orphans(self) -> Iterator[int]:
+        """Iterate over the pages that nobody claims."""
+        roles = self.roles
+        number = roles.find(_ORPHAN, 1)
+        while number >= 0:
+            yield number
+            number = roles.find(_ORPHAN, number + 1)
+
+    def role(self, number: int) -> str:
+        """Say what a page is."""
+        return ROLES[self.roles[number]]
+
+    def mark_free(self, number: int) -> None:
+        """Count a page as free."""
+        self.roles[number] = _FREE
+
+    def mark_overflow(self, numbers: Iterable[int]) -> None:
+        """Count pages as part of a chain that was mended."""
+        for number in numbers:
+            self.roles[number] = _OVERFLOW
+
+
+def _may_spill(page: bytes, header: PageHeader, pointers: Sequence[int], usable: int) -> bool:
+    """Whether a payload may be too large for the page, told by the first bytes of its size alone."""
+    most = usable - 35 if header.is_table else (usable - 12) * 64 // 255 - 23
+    skip = 4 if header.kind == INDEX_INNER else 0
+    if most < 0x80:
+        return any(page[at + skip] > most for at in pointers)
+    if most >= 1 << 14:
+        return any(page[at + skip] >= 0x80 and page[at + skip + 1] >= 0x80 for at in pointers)
+    least = 0x80 | most >> 7
+    return any(
+        page[at + skip] >= 0x80 and (page[at + skip] >= least or page[at + skip + 1] >= 0x80)
+        for at in pointers
+    )
+
+
+def trunk_leaves(page: bytes, usable: int) -> list[int] | None:
+    """Give the pages that a trunk of the freelist names, or None where it cannot be one."""
+    count = int.from_bytes(page[4:8], "big")
+    if count > usable // 4 - 2:
+        return None
+    return [int.from_bytes(page[at : at + 4], "big") for at in range(8, 8 + 4 * count, 4)]
+
+
+def map_pages(reading: Reading) -> Iterator[int]:
+    """Iterate over the pages that hold the pointer map of an auto-vacuum file."""
+    step = reading.layout.usable // 5 + 1
+    for number in range(2, reading.page_count + 1, step):
+        yield number + 1 if number == reading.layout.locked_page else number
