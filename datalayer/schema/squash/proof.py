@@ -118,7 +118,12 @@ def _program(connection: sqlite3.Connection, sql: str, roots: dict[int, str]) ->
     found: list[tuple[object, ...]] = []
     # sqlite3 wants a value for each mark, although nothing is run
     values = (None,) * sql.count("?")
-    for address, code, p1, p2, p3, p4, p5, *_ in connection.execute(f"EXPLAIN {sql}", values):
+    try:
+        rows = connection.execute(f"EXPLAIN {sql}", values).fetchall()
+    except sqlite3.Error as exc:
+        # a trigger or reference to what is gone: then it must be so in both
+        return [(str(exc),)]
+    for address, code, p1, p2, p3, p4, p5, *_ in rows:
         if code in _ROOTED:
             key = "p1" if code == "Clear" else "p2"
             p1, p2 = (roots.get(p1), p2) if key == "p1" else (p1, roots.get(p2))

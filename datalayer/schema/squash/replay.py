@@ -82,12 +82,25 @@ def replayed(
                 f"after all files row {broken[1]} of {broken[0]} refers to nothing in {broken[2]}",
                 hint="correct the rows in the file that makes them",
             )
+        _forget_statistics(connection)
         found = Replayed(connection, read(connection))
         for kind, name, _, sql in found.order:
             text, comment = comments.get((kind, fold(name)), ("", ""))
             if text == sql and comment:
                 found.comments[kind, fold(name)] = comment
         yield found
+
+
+def _forget_statistics(connection: sqlite3.Connection) -> None:
+    """Take away what ANALYZE found: it is of the rows of a moment, and steers what SQLite compiles."""
+    rows = connection.execute(
+        "SELECT name FROM main.sqlite_schema WHERE name LIKE 'sqlite!_stat_' ESCAPE '!'"
+    )
+    tables = [str(name) for (name,) in rows.fetchall()]
+    for name in tables:
+        connection.execute(f"DELETE FROM {name}")
+    if tables:
+        connection.execute("ANALYZE sqlite_schema")
 
 
 def value_columns(table: Table) -> list[str]:
