@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from datalayer.schema.declaration import Term, Unique
+from datalayer.schema.declaration import ForeignKey, Term, Unique
 from datalayer.schema.reader import commas
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import canonical, fold, significant, tokenize, unquote
@@ -246,12 +246,18 @@ def _references(subject: Subject) -> Iterator[Hit]:
             is_wanted = _wants_key(one, "foreignKeys", key.columns, "columnsFrom")
             if new is None and is_wanted and one.after.table(key.parent) is not None:
                 yield _hit(one, text)
-            elif (
-                one.intent is None
-                and new is not None
-                and (new.on_delete, new.on_update) != (key.on_delete, key.on_update)
-            ):
-                yield _hit(one, f"ON DELETE {key.on_delete} ON UPDATE {key.on_update} of {text}")
+            elif one.intent is None and new is not None:
+                yield from (_hit(one, f"{action} of {text}") for action in _lost_actions(key, new))
+
+
+def _lost_actions(old: ForeignKey, new: ForeignKey) -> Iterator[str]:
+    """Yield the actions that were asked for and are others now; to ask for one anew loses nothing."""
+    for event, before, after in (
+        ("ON DELETE", old.on_delete, new.on_delete),
+        ("ON UPDATE", old.on_update, new.on_update),
+    ):
+        if before not in ("NO ACTION", after):
+            yield f"{event} {before}"
 
 
 def _columns(subject: Subject) -> Iterator[Hit]:

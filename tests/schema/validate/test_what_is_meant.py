@@ -105,6 +105,21 @@ def test_new_rule_over_old_values_is_for_the_rows_to_say(tmp_path: Path, body: s
     assert ids(tmp_path) == set()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"), [("CASCADE", "SET NULL", {"F005"}), ("NO ACTION", "CASCADE", set())]
+)
+def test_action_of_a_reference_is_lost_where_one_was_asked_for(
+    tmp_path: Path, old: str, new: str, told: set[str]
+) -> None:
+    body = (
+        "id INTEGER PRIMARY KEY, email TEXT NOT NULL, age TEXT, team INTEGER REFERENCES teams (id) ON DELETE"
+    )
+    users = f"{TEAMS}CREATE TABLE users ({body} {old});\n"
+    write_files(tmp_path, {"0001_users.sql": users, "0002_x.sql": swap(f"{body} {new}")})
+
+    assert ids(tmp_path) == told
+
+
 def test_check_that_a_new_default_breaks_is_told(tmp_path: Path) -> None:
     text = "ALTER TABLE users ADD COLUMN status TEXT DEFAULT 'x' CHECK (status IN ('a', 'b'));\n"
     write_files(tmp_path, {"0001_users.sql": USERS, "0002_status.sql": text})
