@@ -92,6 +92,17 @@ def test_journal_of_a_database_is_read_where_one_is_given(run: Run, tmp_path: Pa
     assert answer.json["findings"] == []
 
 
+def test_server_is_asked_for_names_within_queries(run: Run, tmp_path: Path, postgres_database: str) -> None:
+    text = "CREATE TABLE notes (id bigserial, body text);\nCREATE VIEW bodies AS SELECT boddy FROM notes;\n"
+    folder = write_files(tmp_path / "m", {"0001_notes.sql": text})
+
+    alone = run("migrations", "validate", "--dir", folder)
+    asked = run("migrations", "validate", "--dir", folder, "--database", postgres_database)
+
+    assert (alone.code, asked.code) == (0, 1)
+    assert "0001_notes.sql:2: error X001" in asked.out
+
+
 def test_missing_folder_is_refused(run: Run, tmp_path: Path) -> None:
     answer = run("migrations", "validate", "--dir", tmp_path / "nowhere")
 
