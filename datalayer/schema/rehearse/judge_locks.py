@@ -122,7 +122,7 @@ def _of_statement(run: FileRun, ran: Ran, strong: list[tuple[str, str]]) -> Iter
 
 def _rewrite(run: FileRun, ran: Ran, table: str) -> RuleFinding:
     then, now = ran.before.tables.get(table), ran.after.tables.get(table)
-    rule, severity, fix = "L005", "error", "change it by a new column that is filled in batches"
+    rule, fix = "L005", "change it by a new column that is filled in batches"
     what = "writes the whole table anew under ACCESS EXCLUSIVE"
     if then is not None and now is not None:
         if set(now.columns) - set(then.columns):
@@ -135,8 +135,7 @@ def _rewrite(run: FileRun, ran: Ran, table: str) -> RuleFinding:
             fix = "add a column of the new type, fill it in batches, then swap the two"
     count = ran.before.counts.get(table, 0)
     text = f"{opening(ran.statement) if ran.statement else 'up(store)'} {what}: {table}, {count} rows here"
-    severity_of: Severity = "error" if severity == "error" else "warning"
-    return _finding(run, ran, rule, severity_of, text, fix)
+    return _finding(run, ran, rule, "warning", text, fix)
 
 
 def _new_rules(ran: Ran, kind: str) -> list[tuple[str, str]]:
