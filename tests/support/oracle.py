@@ -322,7 +322,8 @@ def _answer(connection: Any, sql: str) -> object:
 
 def _behaviour(found: Any, copy: Copy, _: Connect) -> Iterator[str]:
     """Write to each table in both databases, take it back, and compare what came of it, triggers included."""
-    tables = [table for table in live_tables(copy.connection).values() if table.kind != "shadow"]
+    mine, wanted = live_tables(found), live_tables(copy.connection)
+    tables = [table for table in wanted.values() if table.kind != "shadow"]
     for table in tables[:_MANY]:
         # a rowid behind the highest one possible is chosen at random
         if lower(table.name) in copy.free_rowids or _is_full(copy.connection, table):
@@ -330,7 +331,8 @@ def _behaviour(found: Any, copy: Copy, _: Connect) -> Iterator[str]:
         if table.kind == "virtual" and is_contentless(copy.connection, table):
             continue
         for statement in _writes(table):
-            left, right = _outcome(found, copy, statement), _outcome(copy.connection, copy, statement)
+            left = _outcome(found, mine, copy, statement)
+            right = _outcome(copy.connection, wanted, copy, statement)
             if left != right:
                 yield f"{statement!r}: {brief(_unlike_parts(left, right))}"
 
@@ -354,7 +356,7 @@ def _writes(table: LiveTable) -> Iterator[str]:
     yield f"DELETE FROM {name}"
 
 
-def _outcome(connection: Any, copy: Copy, statement: str) -> dict[str, object]:
+def _outcome(connection: Any, tables: dict[str, LiveTable], copy: Copy, statement: str) -> dict[str, object]:
     connection.execute("SAVEPOINT trying")
     try:
         said = "done"
@@ -365,7 +367,7 @@ def _outcome(connection: Any, copy: Copy, statement: str) -> dict[str, object]:
         except Exception as exc:
             said = lower(str(exc))
         state: dict[str, object] = {"said": said}
-        for name, table in live_tables(connection).items():
+        for name, table in tables.items():
             if table.kind != "shadow":
                 state[name] = _all_cells(connection, table, copy)
         return state
