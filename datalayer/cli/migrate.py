@@ -138,7 +138,9 @@ def _plan(call: Invocation, *, is_missing: bool, **options: Any) -> Result:
 
     if is_missing:
         _refuse_missing_folder(call)
-    with connect(":memory:") if is_missing else call.look() as store:
+    # PostgreSQL is asked for the wanted schema in its own words, in a transaction that is rolled back
+    look = call.look if call.address.engine == "sqlite" else call.change
+    with connect(":memory:") if is_missing else look() as store:
         planned = store.migrate(plan=True, **options)
     steps = [_told(step) for step in planned.steps]
     facts = {"steps": steps, "nothing_to_do": planned.nothing_to_do}
