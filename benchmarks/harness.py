@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_PACKAGES = ("peewee", "sqlalchemy", "django", "psycopg")
+_PACKAGES = ("peewee", "sqlalchemy", "django", "psycopg", "alembic", "sqlite-utils")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,8 @@ def _read_report(report: Mapping[str, Any]) -> Report:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
