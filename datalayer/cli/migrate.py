@@ -138,8 +138,8 @@ def _plan(call: Invocation, *, is_missing: bool, **options: Any) -> Result:
 
     if is_missing:
         _refuse_missing_folder(call)
-    # PostgreSQL is asked for the wanted schema in its own words, in a transaction that is rolled back
-    look = call.look if call.address.engine == "sqlite" else call.change
+    # a server is asked for the wanted schema in its own words, in a transaction that is rolled back
+    look = call.change if call.address.path is None else call.look
     with connect(":memory:") if is_missing else look() as store:
         planned = store.migrate(plan=True, **options)
     steps = [_told(step) for step in planned.steps]
