@@ -32,7 +32,7 @@ from support.random_schemas import (
 from support.rebuilding import run_migrate
 from support.sql_words import lower
 
-_MANY = 1500
+_MANY = 600
 
 
 def _make(path: Path, schema: Schema, data: st.DataObject) -> None:
