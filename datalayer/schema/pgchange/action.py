@@ -101,7 +101,7 @@ class Action:
             size.rows if reads_rows and size else None,
             size.size_bytes if reads_rows and size else None,
             seconds,
-            "; ".join(part for part in (_lock_words(self), self.risk) if part),
+            "; ".join(part for part in (self.risk, _lock_words(self)) if part),
         )
 
 

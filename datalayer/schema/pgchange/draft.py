@@ -97,13 +97,12 @@ class Draft:
             Action(stage, kind, thing, table, tuple(statements), cost, taken, group, risk=risk)
         )
 
-    def validate(self, rule: CatalogConstraint, table: str, stage: Stage, name: str | None = None) -> None:
+    def validate(self, rule: CatalogConstraint, table: str, stage: Stage) -> None:
         """Add the step that proves a NOT VALID constraint; readers and writers go on meanwhile."""
-        name = name or rule.name
         locks = {table: WEAK}
         if rule.kind == "f" and rule.parent and rule.parent != table:
             locks[rule.parent] = ROW_SHARE
-        sql = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(name)}"
+        sql = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(rule.name)}"
         self.add(stage, ("constraint", rule.name, table), [sql], cost="weak", locks=locks)
 
     # -- what hangs on columns ---------------------------------------------------------------------

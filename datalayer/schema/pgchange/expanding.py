@@ -7,7 +7,7 @@ one short transaction swaps names, keys, references, triggers and views.
 from __future__ import annotations
 
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint
-from datalayer.schema.pgchange.action import EXCLUSIVE, Stage
+from datalayer.schema.pgchange.action import EXCLUSIVE, WEAK, Stage
 from datalayer.schema.pgchange.change import Change
 from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.draft import Draft, Key, add_rule, strongest
@@ -76,24 +76,28 @@ def _prove(draft: Draft, change: Change) -> None:
     value = draft.projection.conversion(change.before, change.after).value(old)
     rule_name = temporary("proof", table, change.name, change.after.type)
     rule = CatalogConstraint(rule_name, "c", f"CHECK ({old} IS NULL OR ({new} = {value}) IS TRUE)", True)
-    _temporary_rule(draft, table, rule, rule_name)
+    _temporary_rule(draft, table, rule, ("column", change.name), rule_name)
     if change.after.is_not_null:
-        prove_not_null(draft, table, name)
+        prove_not_null(draft, table, name, change.name)
 
 
-def _temporary_rule(draft: Draft, table: str, rule: CatalogConstraint, name: str) -> None:
+def _temporary_rule(
+    draft: Draft, table: str, rule: CatalogConstraint, about: tuple[str, str], name: str
+) -> None:
     left = draft.left.constraints.get((table, name))
     draft.used.add((table, name))
     if left is None:
         statement = add_rule(table, name, rule.text, valid=False)
-        draft.add(Stage.CHECKS, ("constraint", rule.name, table), [statement], group=f"checks {table}")
+        draft.add(Stage.CHECKS, (*about, table), [statement], group=f"checks {table}")
     if left is None or not left.is_valid:
-        draft.validate(rule, table, Stage.CHECKS, name)
+        sql = f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(name)}"
+        draft.add(Stage.CHECKS, (*about, table), [sql], cost="weak", locks={table: WEAK})
 
 
 def _checks(draft: Draft, table: str) -> None:
     for rule, name, text in _moving_checks(draft, table):
-        _temporary_rule(draft, table, CatalogConstraint(rule.name, "c", text, True), name)
+        meanwhile = CatalogConstraint(name, "c", text, True)
+        _temporary_rule(draft, table, meanwhile, ("constraint", rule.name), name)
 
 
 def _moving_checks(draft: Draft, table: str) -> list[tuple[CatalogConstraint, str, str]]:

@@ -89,12 +89,13 @@ def has_not_null_rules(draft: Draft) -> bool:
     return draft.server_version >= _HAS_NOT_NULL_RULES
 
 
-def prove_not_null(draft: Draft, table: str, column: str) -> None:
+def prove_not_null(draft: Draft, table: str, column: str, label: str = "") -> None:
     """Plan a NOT NULL without a scan that anybody waits for: as a rule not yet valid, validated afterwards.
 
-    PostgreSQL 18 has that for NOT NULL itself; before, SET NOT NULL trusts a validated CHECK.
+    PostgreSQL 18 has that for NOT NULL itself; before, SET NOT NULL trusts a validated CHECK. `label` is
+    what the column is called in the plan, where it stands in for another.
     """
-    name, alter = ("column", column, table), f"ALTER TABLE {quote(table)}"
+    name, alter = ("column", label or column, table), f"ALTER TABLE {quote(table)}"
     have = draft.projection.found.tables[table].constraints.values()
     known = {rule.columns[0]: rule for rule in have if rule.kind == "n" and rule.columns}
     known |= {

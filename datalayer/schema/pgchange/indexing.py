@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from datalayer.schema.catalog import CatalogIndex
 from datalayer.schema.pgchange.action import EXCLUSIVE, WEAK, Action, Stage
+from datalayer.schema.pgchange.change import Change
 from datalayer.schema.pgchange.draft import Draft, Key, strongest
 from datalayer.schema.pgchange.names import mentions, rename_in, temporary
 from datalayer.schema.tokens import quote
@@ -17,7 +18,8 @@ def plan_indexes(draft: Draft, table: str) -> None:
     """Plan the indexes of one table; what reads a replaced column is put in place with that column."""
     stand_in = draft.stand_in(table)
     placed: list[str] = []
-    for index in to_build(draft, table):
+    built = to_build(draft, table)
+    for index in built:
         _build(draft, index, stand_in)
         if not stand_in:
             placed += put_in_place(draft, index, stand_in)
@@ -29,14 +31,19 @@ def plan_indexes(draft: Draft, table: str) -> None:
         # giving an index another name locks nothing but the index
         is_naming = all(statement.startswith("ALTER INDEX") for statement in whole)
         locks = strongest(locks, {} if is_naming else {table: EXCLUSIVE})
-        draft.add(Stage.KEYS, ("index", "", table), whole, locks=locks, group=f"keys {table}")
+        names = [index.name for index in built] or [change.name for change in _gone_keys(draft, table)]
+        draft.add(Stage.KEYS, ("index", ", ".join(names), table), whole, locks=locks, group=f"keys {table}")
 
 
 def key_drops(draft: Draft, table: str) -> tuple[list[str], list[Key]]:
     """Give what drops the keys that are not wanted any more, and these keys."""
-    gone = [change for change in draft.of(table, "constraint", "drop", "alter") if change.before.kind in "pu"]
+    gone = _gone_keys(draft, table)
     statements = [f"ALTER TABLE {quote(table)} DROP CONSTRAINT IF EXISTS {quote(c.name)}" for c in gone]
     return statements, [(table, frozenset(change.before.columns)) for change in gone]
+
+
+def _gone_keys(draft: Draft, table: str) -> list[Change]:
+    return [change for change in draft.of(table, "constraint", "drop", "alter") if change.before.kind in "pu"]
 
 
 def to_build(draft: Draft, table: str) -> list[CatalogIndex]:

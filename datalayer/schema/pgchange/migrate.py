@@ -34,6 +34,8 @@ __all__ = ["Prepared", "migrate_existing", "prepare"]
 
 # renames, then all the rest, then what only shows when the rest is done
 _MOST_PASSES = 5
+# a table of this size is counted in a few milliseconds
+_COUNTED_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,9 @@ def _size(session: Session, table: str) -> Size:
         (table,),
     )[0]
     is_empty = not session.fetch_all(f"SELECT 1 FROM {quote(table)} LIMIT 1")
-    if rows <= 0 and not is_empty:
+    if rows <= 0 and size_bytes < _COUNTED_BYTES:
+        rows = int(session.fetch_all(f"SELECT count(*) FROM {quote(table)}")[0][0])
+    elif rows <= 0:
         # never analyzed: the planner has a guess from the number of pages
         explained = session.fetch_all(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {quote(table)}")
         rows = int(explained[0][0][0]["Plan"]["Plan Rows"])
@@ -179,10 +183,15 @@ def _can_silence_triggers(session: Session) -> bool:
     return session.fetch_all(sql) == [(True,)]
 
 
+def _sentence(finding: Finding) -> str:
+    count = "" if finding["id"] in ("data-loss", "unchangeable") else f" (rows: {finding['count']})"
+    return f"{finding['table']}: {finding['message']}{count}"
+
+
 def _refused(
     session: Session, findings: Sequence[Finding], renames: Iterable[tuple[str, str]]
 ) -> MigrationRefused:
-    messages = [f"{finding['table']}: {finding['message']} ({finding['count']})" for finding in findings]
+    messages = [_sentence(finding) for finding in findings]
     losses = [finding for finding in findings if finding["id"] == "data-loss"]
     words = [f"--rename {old}={new}" for old, new in renames]
     hint = "correct these rows, then migrate again"

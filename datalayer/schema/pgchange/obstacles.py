@@ -132,7 +132,8 @@ def _lost_tables(look: _Look) -> Iterator[Finding]:
             continue
         rows = int(look.session.fetch_all(f"SELECT count(*) FROM {quote(change.name)}")[0][0])
         if rows:
-            message = f"the table has {rows} rows and is not in the wanted schema"
+            count = "1 row" if rows == 1 else f"{rows} rows"
+            message = f"the table has {count} and is not in the wanted schema"
             yield _finding("data-loss", change.name, change.name, rows, message, [])
 
 
@@ -152,9 +153,8 @@ def _lost_columns(look: _Look) -> Iterator[Finding]:
         sql = f"SELECT {chosen}, count(*) OVER () FROM {source}"
         message = f"column {name} has values and is not in the wanted schema"
         for finding in look.find("data-loss", (table, name), message, sql, [*(key for key, _ in keys), name]):
-            finding["message"] = (
-                f"column {name} has {finding['count']} values and is not in the wanted schema"
-            )
+            values = "1 value" if finding["count"] == 1 else f"{finding['count']} values"
+            finding["message"] = f"column {name} has {values} and is not in the wanted schema"
             yield finding
 
 

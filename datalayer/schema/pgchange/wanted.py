@@ -52,6 +52,8 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
     volatile: frozenset[tuple[str, str]] = frozenset()
     try:
         with session.transaction():
+            # also where only reading is meant: nothing of this is kept
+            session.execute("SET TRANSACTION READ WRITE")
             session.schema_name = _scratch(session, may_create_schema=may_create_schema)
             for step in derived.steps:
                 sql = step.sql

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from schema.pgchange.made import derived_of, schema_with
 from schema.pgchange.oracle import connected, run, shape_of
 from schema.schemas import Made, schemas
@@ -27,7 +27,6 @@ def rows_for(made: Made) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
 @given(schemas(), schemas())
 def test_any_schema_becomes_any_other_and_the_first_again(url: str, one: Made, other: Made) -> None:
     consent = Consent(allow_data_loss=True)
