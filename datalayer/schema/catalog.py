@@ -269,19 +269,11 @@ def read(source: Source) -> Catalog:
             grouped.setdefault(row[0], []).append(row[1:])
         return grouped
 
-    columns, constraints = rows_by_table(_COLUMNS), rows_by_table(_CONSTRAINTS)
-    indexes, triggers, views = rows_by_table(_INDEXES), rows_by_table(_TRIGGERS), rows_by_table(_VIEWS)
+    parts = [rows_by_table(sql) for sql in (_COLUMNS, _CONSTRAINTS, _INDEXES, _TRIGGERS)]
+    triggers, views = parts[3], rows_by_table(_VIEWS)
     return Catalog(
         {
-            name: CatalogTable(
-                name,
-                {row[0]: CatalogColumn(*row) for row in columns.get(oid, ())},
-                {row[0]: _constraint(row) for row in constraints.get(oid, ())},
-                {row[0]: _index(row) for row in indexes.get(oid, ())},
-                {row[0]: (row[1], row[2]) for row in triggers.get(oid, ())},
-                kind,
-                is_plain,
-            )
+            name: _table(name, [part.get(oid, []) for part in parts], kind, is_plain=is_plain)
             for oid, name, kind, is_plain in relations
             if kind in ("r", "p", "f")
         },
@@ -296,6 +288,19 @@ def read(source: Source) -> Catalog:
             for row in source.fetch_all(_FUNCTIONS, (schema,))
         },
         tuple(row[0] for row in source.fetch_all(_OTHERS, (schema, schema, schema))),
+    )
+
+
+def _table(name: str, parts: Sequence[list[tuple[Any, ...]]], kind: str, *, is_plain: bool) -> CatalogTable:
+    columns, constraints, indexes, triggers = parts
+    return CatalogTable(
+        name,
+        {row[0]: CatalogColumn(*row) for row in columns},
+        {row[0]: _constraint(row) for row in constraints},
+        {row[0]: _index(row) for row in indexes},
+        {row[0]: (row[1], row[2]) for row in triggers},
+        kind,
+        is_plain,
     )
 
 

@@ -95,25 +95,34 @@ def prove_not_null(draft: Draft, table: str, column: str, label: str = "") -> No
     PostgreSQL 18 has that for NOT NULL itself; before, SET NOT NULL trusts a validated CHECK. `label` is
     what the column is called in the plan, where it stands in for another.
     """
-    name, alter = ("column", label or column, table), f"ALTER TABLE {quote(table)}"
+    name = ("column", label or column, table)
+    if has_not_null_rules(draft):
+        _prove_by_rule(draft, name, column)
+    else:
+        _prove_by_check(draft, name, column)
+
+
+def _prove_by_rule(draft: Draft, name: tuple[str, str, str], column: str) -> None:
+    table, alter = name[2], f"ALTER TABLE {quote(name[2])}"
     have = draft.projection.found.tables[table].constraints.values()
     known = {rule.columns[0]: rule for rule in have if rule.kind == "n" and rule.columns}
     known |= {
         rule.columns[0]: rule for (owner, _), rule in draft.left.constraints.items()
         if owner == table and rule.kind == "n" and rule.columns
     }  # fmt: skip
-    if has_not_null_rules(draft):
-        rule = known.get(column)
-        rule_name = rule.name if rule else not_null_rule(draft, table, column)
-        if rule is None:
-            sql = f"{alter} ADD CONSTRAINT {quote(rule_name)} NOT NULL {quote(column)} NOT VALID"
-            draft.add(Stage.NOT_NULL, name, [sql], group=f"not null {table}")
-        else:
-            draft.used.add((table, rule.name))
-        if rule is None or not rule.is_valid:
-            sql = f"{alter} VALIDATE CONSTRAINT {quote(rule_name)}"
-            draft.add(Stage.NOT_NULL, name, [sql], cost="weak", locks={table: WEAK})
-        return
+    rule = known.get(column)
+    rule_name = rule.name if rule else not_null_rule(draft, table, column)
+    draft.used.add((table, rule_name))
+    if rule is None:
+        sql = f"{alter} ADD CONSTRAINT {quote(rule_name)} NOT NULL {quote(column)} NOT VALID"
+        draft.add(Stage.NOT_NULL, name, [sql], group=f"not null {table}")
+    if rule is None or not rule.is_valid:
+        sql = f"{alter} VALIDATE CONSTRAINT {quote(rule_name)}"
+        draft.add(Stage.NOT_NULL, name, [sql], cost="weak", locks={table: WEAK})
+
+
+def _prove_by_check(draft: Draft, name: tuple[str, str, str], column: str) -> None:
+    table, alter = name[2], f"ALTER TABLE {quote(name[2])}"
     rule_name = temporary("not null", table, column)
     left = draft.left.constraints.get((table, rule_name))
     draft.used.add((table, rule_name))

@@ -92,20 +92,26 @@ def migrate_existing(
                 prepared = prepare(session, wanted, consent, exact=exact)
                 if not prepared.actions:
                     return tuple(done)
-                actions = _first_part(prepared.actions)
-                runner = Runner(
-                    session,
-                    prepared.sizes,
-                    lock_timeout_s=lock_timeout_s,
-                    can_silence_triggers=prepared.can_silence_triggers,
-                    progress=progress,
-                )
-                runner.run(actions)
-                done += prepared.steps[: len(actions)]
+                done += _do(session, prepared, lock_timeout_s, progress)
     remaining = "; ".join(f"{step.kind} {step.name}" for step in prepared.steps[:8])
     raise MigrationRefused(
         f"{engine.display_url} still differs from the wanted schema", why=remaining, hint="run it again"
     )
+
+
+def _do(
+    session: Session, prepared: Prepared, lock_timeout_s: float, progress: Progress | None
+) -> tuple[Step, ...]:
+    actions = _first_part(prepared.actions)
+    runner = Runner(
+        session,
+        prepared.sizes,
+        lock_timeout_s=lock_timeout_s,
+        can_silence_triggers=prepared.can_silence_triggers,
+        progress=progress,
+    )
+    runner.run(actions)
+    return prepared.steps[: len(actions)]
 
 
 def _first_part(actions: Sequence[Action]) -> Sequence[Action]:

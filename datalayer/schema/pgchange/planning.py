@@ -308,17 +308,7 @@ def _types(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
     if not (in_place or computed or added):
         return
     touched = {*in_place, *(change.name for change in computed)}
-    checks = [
-        rule
-        for rule in draft.found_table(table).constraints.values()
-        if rule.kind == "c" and set(in_place) & set(rule.columns)
-    ]
-    dropped = {c.name for c in draft.of(table, "constraint", "drop")}
-    body = [
-        f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(rule.name)}"
-        for rule in checks
-        if rule.name not in dropped and not set(rule.columns) & {c.name for c in computed}
-    ]
+    body = list(_drop_checks(draft, table, set(in_place)))
     body += [_drop_column(table, change.name) for change in computed]
     for change in in_place.values():
         body += _retype(draft, table, change.before, change.after)
@@ -340,6 +330,16 @@ def _types(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
     name = ("column", ", ".join(sorted(known)), table)
     locks = strongest(locks, {table: EXCLUSIVE})
     draft.add(Stage.TYPES, name, whole, cost=cost, locks=locks, group=f"types {table}", risk=risk)
+
+
+def _drop_checks(draft: Draft, table: str, columns: set[str]) -> Iterator[str]:
+    """Take off the CHECKs of columns that get another type: PostgreSQL would try them on every row."""
+    dropped = {change.name for change in draft.of(table, "constraint", "drop")}
+    names = {change.name: change.after.name for change in draft.of(table, "constraint", "rename")}
+    for rule in draft.found_table(table).constraints.values():
+        if rule.kind == "c" and columns & set(rule.columns) and rule.name not in dropped:
+            name = quote(names.get(rule.name, rule.name))
+            yield f"ALTER TABLE {quote(table)} DROP CONSTRAINT {name}"
 
 
 def _cost_in_place(draft: Draft, table: str, in_place: dict[str, Change], *, has_computed: bool) -> Cost:

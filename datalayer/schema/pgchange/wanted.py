@@ -16,6 +16,7 @@ from datalayer.schema import catalog
 from datalayer.schema.catalog import Catalog
 from datalayer.schema.pgchange.names import ident
 from datalayer.schema.pgchange.session import Session
+from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
 from datalayer.schema.tokens import quote
 
@@ -56,12 +57,7 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
             session.execute("SET TRANSACTION READ WRITE")
             session.schema_name = _scratch(session, may_create_schema=may_create_schema)
             for step in derived.steps:
-                sql = step.sql
-                if step.kind == "trigger" and not may_create_schema:
-                    # a function among the temporary things is only found by its full name
-                    head, words, function = sql.rpartition(" EXECUTE FUNCTION ")
-                    sql = f"{head}{words}pg_temp.{function}"
-                session.execute(sql)
+                session.execute(step.sql if may_create_schema else _among_temporary(step))
             found = catalog.read(session)
             volatile = _volatile(session, found)
             raise _Read
@@ -109,6 +105,14 @@ def _scratch(session: Session, *, may_create_schema: bool) -> str:
     session.execute("CREATE TABLE datalayer_scratch (id int)")
     session.execute("DROP TABLE datalayer_scratch")
     return str(session.fetch_all("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")[0][0])
+
+
+def _among_temporary(step: Step) -> str:
+    """Call a trigger's function by its full name: among temporary things it is not found otherwise."""
+    if step.kind != "trigger":
+        return step.sql
+    head, words, function = step.sql.rpartition(" EXECUTE FUNCTION ")
+    return f"{head}{words}pg_temp.{function}"
 
 
 def _volatile(session: Session, found: Catalog) -> frozenset[tuple[str, str]]:
