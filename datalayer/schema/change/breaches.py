@@ -293,9 +293,9 @@ def _converted(pair: Pair, column: Column, value: str) -> str:
     """Give a value as the affinity of its new column would have it."""
     if affinity(column, pair.wanted) == "TEXT":
         return f"CASE WHEN typeof({value}) IN ('integer', 'real') THEN CAST({value} AS TEXT) ELSE {value} END"
-    # adding zero makes a number of any text, so a text is asked whether all of it is one
+    # a cast makes a number of any text; compared with one, only a text that is a number is taken as one
     number = f"CAST({value} AS NUMERIC)"
-    is_number = f"trim({value}) <> '' AND {value} GLOB '*[0-9]*' AND NOT {value} GLOB '*[^-+.0-9eE ]*'"
+    is_number = f"+{value} = {number}"
     real = affinity(column, pair.wanted) == "REAL"
     converted = f"CAST({value} AS REAL)" if real else number
     return (

@@ -200,10 +200,11 @@ def _table_sources(found: Schema, wanted: Schema, renames: Mapping[str, str]) ->
 def _column_sources(found: Table, wanted: Table, renames: Mapping[tuple[str, str], str]) -> dict[str, Column]:
     here = {after: before for (table, after), before in renames.items() if table == fold(found.name)}
     gone = set(here.values())
+    before = {fold(column.name): column for column in found.columns}
     sources: dict[str, Column] = {}
     for column in wanted.columns:
         name = fold(column.name)
-        source = found.column(here[name]) if name in here else None if name in gone else found.column(name)
+        source = before.get(here[name]) if name in here else None if name in gone else before.get(name)
         if source is not None:
             sources[name] = source
     return sources
