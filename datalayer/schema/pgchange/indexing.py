@@ -101,8 +101,12 @@ def put_in_place(draft: Draft, index: CatalogIndex, stand_in: dict[str, str]) ->
     if index.constraint is not None:
         rule = table.constraints[index.constraint]
         kind = "PRIMARY KEY" if rule.kind == "p" else "UNIQUE"
+        before = draft.found_table(table.name).indexes.get(index.name)
+        # an index of its own had the name that the key's is to have
+        has_name = before is not None and before.constraint is None
+        drop = [f"DROP INDEX IF EXISTS {quote(index.name)}"] if has_name else []
         add = f"ALTER TABLE {quote(table.name)} ADD CONSTRAINT {quote(rule.name)}"
-        return [f"{add} {kind} USING INDEX {quote(name)}"]
+        return [*drop, f"{add} {kind} USING INDEX {quote(name)}"]
     old = draft.found_table(table.name).indexes.get(index.name)
     drop = [f"DROP INDEX IF EXISTS {quote(index.name)}"] if old is not None else []
     return [*drop, f"ALTER INDEX {quote(name)} RENAME TO {quote(index.name)}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from datalayer.errors import DataLayerError
+from datalayer.errors import DatabaseBusy, DatabaseUnavailable, DataLayerError
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.pgchange.change import Change, names_in_the_way, retyped_columns
@@ -41,6 +41,8 @@ class _Look:
         table, name = place
         try:
             rows = self.session.fetch_all(f"{sql} LIMIT {_MOST_ROWS}")
+        except (DatabaseBusy, DatabaseUnavailable):
+            raise
         except DataLayerError as exc:
             reason = str(exc.__cause__ or exc).partition("\n")[0]
             yield _finding(id_, table, name, 1, f"{message}: the rows cannot be read so: {reason}", [])
@@ -90,8 +92,10 @@ def _unchangeable(look: _Look) -> Iterator[Finding]:
             yield _finding("unchangeable", table.name, table.name, 1, message, [])
     yield from _taken_names(look)
     yield from _read_by_views(look)
+    gone = {change.name for change in look.changes if (change.kind, change.verb) == ("view", "drop")}
+    taken = look.projection.found.views - gone
     for change in look.changes:
-        if change.kind == "table" and change.verb == "add" and change.name in look.projection.found.views:
+        if change.kind == "table" and change.verb == "add" and change.name in taken:
             message = f"a view named {change.name} stands where a table is wanted"
             yield _finding("unchangeable", change.name, change.name, 1, message, [])
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint
-from datalayer.schema.pgchange.action import EXCLUSIVE, SHARE_ROW, Action, Cost, Stage
-from datalayer.schema.pgchange.change import Change, is_ours, names_in_the_way
+from datalayer.schema.pgchange.action import EXCLUSIVE, Action, Cost, Stage
+from datalayer.schema.pgchange.change import Change, names_in_the_way
 from datalayer.schema.pgchange.draft import Draft, add_rule, last_made_first, strongest, views_on
 from datalayer.schema.pgchange.expanding import plan_expansion
 from datalayer.schema.pgchange.filling import plan_filling
+from datalayer.schema.pgchange.finishing import plan_code, plan_drops, plan_references
 from datalayer.schema.pgchange.indexing import plan_indexes
 from datalayer.schema.pgchange.names import mentions, temporary
 from datalayer.schema.pgchange.statements import (
@@ -23,6 +24,7 @@ from datalayer.schema.pgchange.statements import (
     column_text,
     create_table,
     default_text,
+    drop_column,
     numbered,
 )
 from datalayer.schema.tokens import quote
@@ -45,9 +47,9 @@ def plan(draft: Draft) -> list[Action]:
         else:
             _change_filled(draft, table)
     plan_expansion(draft)
-    _references(draft)
-    _code(draft)
-    _drops(draft)
+    plan_references(draft)
+    plan_code(draft)
+    plan_drops(draft)
     _clean(draft)
     return sorted(draft.actions, key=attrgetter("stage"))
 
@@ -102,10 +104,32 @@ def _loosen(draft: Draft) -> None:
         elif (change.kind, change.verb) == ("index", "rename"):
             sql = f"ALTER INDEX {quote(change.name)} RENAME TO {quote(change.after.name)}"
             draft.add(Stage.LOOSEN, ("index", change.after.name, table), [sql], locks={}, group=group)
-        elif (change.kind, change.verb) == ("constraint", "drop") and change.before.kind == "f":
+        elif change.kind == "constraint" and _goes_first(change):
             sql = f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(change.name)}"
             locks = {table: EXCLUSIVE, change.before.parent or table: EXCLUSIVE}
             draft.add(Stage.LOOSEN, ("constraint", change.name, table), [sql], locks=locks, group=group)
+
+    _make_way_for_tables(draft)
+
+
+def _goes_first(change: Change) -> bool:
+    """Whether a constraint is dropped before all else: a reference, or what a key takes its name from."""
+    if change.verb == "drop":
+        return change.before.kind == "f"
+    if change.verb != "alter":
+        return False
+    before, after = change.before.kind, change.after.kind
+    return (before == "f" and after != "f") or (before == "c" and after in "pu")
+
+
+def _make_way_for_tables(draft: Draft) -> None:
+    """Drop views where tables are to be; those that read them are made again with the other code."""
+    found = draft.projection.found.view_texts
+    names = {change.name for change in draft.changes if (change.kind, change.verb) == ("view", "drop")}
+    names &= set(draft.wanted.catalog.tables)
+    for view in (*views_on(found, set(), names), *last_made_first(found[name] for name in names)):
+        sql = f"DROP VIEW {quote(view.name)}"
+        draft.add(Stage.LOOSEN, ("view", view.name, view.name), [sql], group="views in the way")
 
 
 # -- tables without rows --------------------------------------------------------------------------
@@ -128,7 +152,7 @@ def _change_empty(draft: Draft, table: str) -> None:
     remade = [c for c in mine if c.kind == "generated" and c.after.is_generated]
     keys = [(table, frozenset(c.before.columns)) for c in mine if c.kind == "constraint" and _is_key_drop(c)]
     statements = [*_drop_rules(table, mine), *_drop_indexes(mine)]
-    statements += [_drop_column(table, change.name) for change in (*remade, *dropped)]
+    statements += [drop_column(table, change.name) for change in (*remade, *dropped)]
     for change in mine:
         if (change.verb, change.kind) == ("add", "column") and not change.after.is_generated:
             statements.append(f"ALTER TABLE {quote(table)} ADD COLUMN {column_text(change.after)}")
@@ -173,10 +197,6 @@ def _add_rules(table: str, mine: list[Change]) -> Iterator[str]:
             yield f"ALTER TABLE {quote(table)} VALIDATE CONSTRAINT {quote(change.name)}"
         elif change.kind == "index" and change.verb in ("add", "alter"):
             yield change.after.statement(change.after.name)
-
-
-def _drop_column(table: str, name: str) -> str:
-    return f"ALTER TABLE {quote(table)} DROP COLUMN {quote(name)}"
 
 
 def _retype(draft: Draft, table: str, before: CatalogColumn, after: CatalogColumn) -> Iterator[str]:
@@ -293,7 +313,7 @@ def _check(draft: Draft, table: str, change: Change, later: set[str]) -> None:
     if rule.kind != "c" or (change.verb != "drop" and later & set(rule.columns)):
         return
     statements: list[str] = []
-    if change.verb != "add":
+    if change.verb != "add" and change.before.kind == "c":
         statements.append(f"ALTER TABLE {quote(table)} DROP CONSTRAINT {quote(change.name)}")
     if change.verb != "drop":
         statements.append(add_rule(table, rule.name, rule.text, valid=False))
@@ -309,7 +329,7 @@ def _types(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
         return
     touched = {*in_place, *(change.name for change in computed)}
     body = list(_drop_checks(draft, table, set(in_place)))
-    body += [_drop_column(table, change.name) for change in computed]
+    body += [drop_column(table, change.name) for change in computed]
     for change in in_place.values():
         body += _retype(draft, table, change.before, change.after)
         for other in draft.changes:
@@ -354,127 +374,3 @@ def _cost_in_place(draft: Draft, table: str, in_place: dict[str, Change], *, has
         for name, conversion in conversions.items()
     )
     return "scan" if rebuilt else "free"
-
-
-# -- references -----------------------------------------------------------------------------------
-
-
-def _references(draft: Draft) -> None:
-    for change in draft.changes:
-        rule = change.after
-        if change.kind == "validity":
-            if not draft.is_empty(change.table):
-                draft.validate(rule, change.table, Stage.VALIDATE)
-            continue
-        if change.kind != "constraint" or change.verb not in ("add", "alter") or rule.kind != "f":
-            continue
-        table, is_empty = change.table, draft.is_empty(change.table)
-        statements = [add_rule(table, rule.name, rule.text, valid=is_empty)]
-        locks = {table: SHARE_ROW, rule.parent: SHARE_ROW}
-        if change.verb == "alter":
-            statements.insert(0, f"ALTER TABLE {quote(table)} DROP CONSTRAINT IF EXISTS {quote(change.name)}")
-            locks = {table: EXCLUSIVE, rule.parent: EXCLUSIVE, change.before.parent: EXCLUSIVE}
-        present = set(draft.projection.found.tables)
-        locks = {name: mode for name, mode in locks.items() if name in present}
-        cost: Cost = "free" if change.verb == "alter" or not locks else "stops writes"
-        draft.add(
-            Stage.REFERENCES, ("constraint", rule.name, table), statements, cost=cost, locks=locks,
-            group=f"reference {table} {rule.name}",
-        )  # fmt: skip
-        if not is_empty:
-            draft.validate(rule, table, Stage.VALIDATE)
-
-
-# -- functions, triggers, views -------------------------------------------------------------------
-
-
-def _code(draft: Draft) -> None:
-    """Plan functions, triggers and views in one transaction: old code or new, never half of it."""
-    views = [change for change in draft.changes if change.kind == "view"]
-    found = draft.projection.found.view_texts
-    gone = {change.name for change in views if change.before is not None}
-    off = last_made_first([*views_on(found, set(), gone), *(found[name] for name in sorted(gone))])
-    for view in off:
-        kind = "MATERIALIZED VIEW" if view.is_materialized else "VIEW"
-        sql = f"DROP {kind} IF EXISTS {quote(view.name)}"
-        draft.add(Stage.CODE, ("view", view.name, view.name), [sql], group="code")
-    for change in draft.changes:
-        if change.kind == "function":
-            sql = draft.wanted.functions[change.name]
-            draft.add(Stage.CODE, ("function", change.name, ""), [sql], locks={}, group="code")
-    tables = set(draft.wanted.catalog.tables)
-    _triggers(draft, [c for c in draft.changes if c.kind == "trigger" and c.table in tables])
-    wanted = {change.name for change in views if change.after is not None}
-    for name, sql in draft.wanted.views:
-        if name in wanted:
-            draft.add(Stage.CODE, ("view", name, name), [sql], locks={}, group="code")
-    for view in reversed([view for view in off if view.name not in gone]):
-        again = [f"CREATE VIEW {quote(view.name)} AS {view.query}", *view.grants]
-        again += [definition for definition, _ in view.triggers.values()]
-        draft.add(Stage.CODE, ("view", view.name, view.name), again, locks={}, group="code")
-    _triggers(draft, [c for c in draft.changes if c.kind == "trigger" and c.table not in tables])
-
-
-def _triggers(draft: Draft, changes: list[Change]) -> None:
-    present = set(draft.projection.found.tables)
-    for change in changes:
-        table, name = change.table, change.name
-        if change.verb == "drop":
-            sql = f"DROP TRIGGER IF EXISTS {quote(name)} ON {quote(table)}"
-            draft.add(Stage.CODE, ("trigger", name, table), [sql], group="code")
-            _drop_function(draft, change.before, Stage.CODE)
-            continue
-        sql = change.after.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1)
-        locks = {table: SHARE_ROW} if table in present else {}
-        cost: Cost = "stops writes" if locks else "free"
-        draft.add(Stage.CODE, ("trigger", name, table), [sql], cost=cost, locks=locks, group="code")
-
-
-def _drop_function(draft: Draft, definition: str, stage: Stage) -> None:
-    """Drop the function of a trigger that goes, unless something else uses it."""
-    if not is_ours(definition):
-        return
-    signature = definition.rpartition(" EXECUTE FUNCTION ")[2]
-    remaining = [
-        text
-        for table in draft.wanted.catalog.tables.values()
-        for text, _ in table.triggers.values()
-        if text.endswith(f" EXECUTE FUNCTION {signature}")
-    ]
-    users = [
-        text
-        for table in draft.projection.found.tables.values()
-        for text, _ in table.triggers.values()
-        if text.endswith(f" EXECUTE FUNCTION {signature}")
-    ]
-    if not remaining and len(users) == 1 and signature in draft.projection.found.functions:
-        draft.add(stage, ("function", signature, ""), [f"DROP FUNCTION {signature}"], locks={}, group="code")
-
-
-# -- what goes ------------------------------------------------------------------------------------
-
-
-def _drops(draft: Draft) -> None:
-    risk = "what is dropped is gone, and programs that still use it fail"
-    tables = [change for change in draft.changes if (change.kind, change.verb) == ("table", "drop")]
-    for change in draft.changes:
-        table = change.table
-        if draft.is_empty(table) and change.kind != "table":
-            continue
-        if (change.kind, change.verb) == ("index", "drop"):
-            sql = f"DROP INDEX IF EXISTS {quote(change.name)}"
-            draft.add(Stage.DROPS, ("index", change.name, table), [sql], group=f"drops {table}")
-        elif (change.kind, change.verb) == ("column", "drop"):
-            whole, locks = draft.around(
-                {(table, change.name)}, [_drop_column(table, change.name)], is_last=True
-            )
-            name = ("column", change.name, table)
-            draft.add(Stage.DROPS, name, whole, locks=locks, group=f"drops {table}", risk=risk)
-    if tables:
-        names = ", ".join(quote(change.name) for change in tables)
-        locks = {change.name: EXCLUSIVE for change in tables}
-        name = ("table", ", ".join(change.name for change in tables), tables[0].name)
-        draft.add(Stage.DROPS, name, [f"DROP TABLE {names}"], locks=locks, group="drops", risk=risk)
-        for change in tables:
-            for definition, _ in change.before.triggers.values():
-                _drop_function(draft, definition, Stage.DROPS)

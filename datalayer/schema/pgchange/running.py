@@ -154,8 +154,9 @@ class Runner:
         rows = self.session.fetch_all(
             "SELECT DISTINCT l.pid, coalesce(nullif(a.application_name, ''), a.usename, '?')"
             " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation"
-            " WHERE l.granted AND l.pid <> pg_backend_pid() AND c.relname = ANY(%s) ORDER BY 1 LIMIT 5",
-            (tables,),
+            " WHERE l.granted AND l.pid <> pg_backend_pid() AND a.datname = current_database()"
+            " AND c.relnamespace = quote_ident(%s)::regnamespace AND c.relname = ANY(%s) ORDER BY 1 LIMIT 5",
+            (self.session.schema_name, tables),
         )
         holders = ", ".join(f"process {pid} ({name})" for pid, name in rows)
         return DatabaseBusy(

@@ -9,7 +9,7 @@ from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.names import temporary
 from datalayer.schema.tokens import quote, quote_text
 
-__all__ = ["alter_column", "column_text", "create_table", "default_text", "numbered"]
+__all__ = ["alter_column", "column_text", "create_table", "default_text", "drop_column", "numbered"]
 
 _NAME_BYTES = 63
 
@@ -45,6 +45,11 @@ def create_table(table: CatalogTable) -> str:
 def alter_column(table: str, column: str, what: str) -> str:
     """Write ALTER TABLE ... ALTER COLUMN."""
     return f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column)} {what}"
+
+
+def drop_column(table: str, name: str) -> str:
+    """Write ALTER TABLE ... DROP COLUMN."""
+    return f"ALTER TABLE {quote(table)} DROP COLUMN {quote(name)}"
 
 
 def default_text(table: str, name: str, default: str | None) -> str:

@@ -352,7 +352,35 @@ OBJECTS = [
          exact=False, keep={**KEPT, ("p", "id, u"): [(10, "x"), (20, "y")]}),
 ]  # fmt: skip
 
-CASES = [*COLUMNS, *FACTS, *RULES, *INDEXES, *TYPES, *OBJECTS]
+TURNED = [
+    same("an index becomes a rule of the same name", table("", "CREATE UNIQUE INDEX u ON t (s);"),
+         table(", CONSTRAINT u UNIQUE (s)")),
+    same("a rule becomes an index of the same name", table(", CONSTRAINT u UNIQUE (s)"),
+         table("", "CREATE UNIQUE INDEX u ON t (s);")),
+    same("a check becomes a unique rule of the same name", table(", CONSTRAINT u CHECK (n > 0)"),
+         table(", CONSTRAINT u UNIQUE (n)")),
+    same("a reference becomes a unique rule of the same name",
+         PARENT + table().replace("n INTEGER", "n INTEGER CONSTRAINT f REFERENCES p (id)"),
+         PARENT + table(", CONSTRAINT f UNIQUE (n)"), rows=PARENT_ROWS + ROWS),
+    same("a reference becomes a check of the same name",
+         PARENT + table().replace("n INTEGER", "n INTEGER CONSTRAINT f REFERENCES p (id)"),
+         PARENT + table(", CONSTRAINT f CHECK (n > 0)"), rows=PARENT_ROWS + ROWS),
+    same("a table becomes a view", table() + "CREATE TABLE v (id INTEGER);", table("", VIEW)),
+    same("a view that others read becomes a table", table("", VIEWS),
+         table() + "CREATE TABLE v (id INTEGER); CREATE VIEW w AS SELECT id FROM v;"),
+    same("the column of the primary key is dropped",
+         "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT NOT NULL);",
+         "CREATE TABLE t (s TEXT PRIMARY KEY NOT NULL);", rows="INSERT INTO t VALUES (1, 'a'), (2, 'b');",
+         consent=Consent(allow_data_loss=True), keep={("t", "s"): [("a",), ("b",)]}),
+    same("rows get a number", "CREATE TABLE t (s TEXT);", "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT);",
+         rows="INSERT INTO t VALUES ('a'), ('b');", keep={("t", "s, id"): [("a", 1), ("b", 2)]}),
+    same("a column that a computed one reads is renamed",
+         table(", x INTEGER GENERATED ALWAYS AS (m + 1) STORED").replace(" n ", " m "),
+         table(", x INTEGER GENERATED ALWAYS AS (n + 1) STORED"), rows=ROWS.replace(" n,", " m,"),
+         consent=Consent(renames={"t.m": "n"}), keep={**KEPT, ("t", "id, x"): [(1, 11), (2, 21), (3, None)]}),
+]  # fmt: skip
+
+CASES = [*COLUMNS, *FACTS, *RULES, *INDEXES, *TYPES, *OBJECTS, *TURNED]
 
 # one of each way of doing things: the others are run with the slow tests
 FEW = (
