@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -23,12 +24,15 @@ from typing import Any, Literal
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema import catalog, catalog_ddl
+from datalayer.schema.backup_file import disk_errors
+from datalayer.schema.pace import Pace
 from datalayer.schema.tokens import quote
 
 __all__ = ["FORMAT", "choose"]
 
 FORMAT = "datalayer-archive-1"
-Writer = Callable[[Engine, Path, Callable[[int, int], object] | None], dict[str, int]]
+_BLOCK = 1 << 16
+Writer = Callable[[Engine, Path, Pace], dict[str, int]]
 
 
 def choose(engine: Engine) -> tuple[Literal["pg_dump", "archive"], Writer]:
@@ -58,12 +62,9 @@ def _server_major(engine: Engine) -> int:
 
 
 # -- pg_dump -----------------------------------------------------------------------------------
-# ---------------
 
 
-def _write_dump(
-    folder: Path, engine: Engine, path: Path, progress: Callable[[int, int], object] | None
-) -> dict[str, int]:
+def _write_dump(folder: Path, engine: Engine, path: Path, pace: Pace) -> dict[str, int]:
     with engine.transaction(read=True):
         info: Any = engine.connection().info
         found = catalog.read(engine)
@@ -71,25 +72,44 @@ def _write_dump(
         # pg_dump sees exactly what this transaction sees
         snapshot = engine.fetch_one("SELECT pg_export_snapshot()")
         command = [
-            *(
-                str(folder / "pg_dump"),
-                "--format=custom",
-                "--no-password",
-                f"--file={path}",
-                f"--dbname={info.dsn}",
-            ),
-            *(f"--snapshot={snapshot[0] if snapshot else ''}", f"--schema={quote(engine.schema_name)}"),
+            str(folder / "pg_dump"),
+            "--format=custom",
+            "--no-password",
+            f"--dbname={info.dsn}",
+            f"--snapshot={snapshot[0] if snapshot else ''}",
+            f"--schema={quote(engine.schema_name)}",
         ]
         environment = {**os.environ, "PGPASSWORD": info.password} if info.password else dict(os.environ)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
+        reason = _run_dump(command, environment, path, pace)
+    if reason is not None:
         raise DatabaseUnavailable(
-            f"pg_dump of {engine.display_url} failed", why=_last_line(done.stderr), hint="nothing was written"
+            f"pg_dump of {engine.display_url} failed", why=reason, hint="nothing was written"
         )
     _verify("pg_dump", rows, _rows_of_dump(folder / "pg_restore", path))
-    if progress is not None:
-        progress(len(rows), len(rows))
+    pace.step(len(rows), len(rows))
     return rows
+
+
+def _run_dump(command: list[str], environment: Mapping[str, str], path: Path, pace: Pace) -> str | None:
+    """Write what pg_dump gives to the file, at its pace; give the reason where it failed."""
+    with (
+        disk_errors(path),
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=environment) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            with path.open("wb") as file:
+                while block := process.stdout.read(_BLOCK):
+                    file.write(block)
+                    pace.copied(len(block))
+        except BaseException:
+            process.kill()
+            raise
+        if not process.wait():
+            return None
+        said.seek(0)
+        return _last_line(said.read().decode(errors="replace"))
 
 
 def _last_line(text: str) -> str:
@@ -127,18 +147,16 @@ def _copied_table(line: str) -> str:
 # -- our own archive ------------------------------------------------------------------------------------
 
 
-def _write_archive(
-    engine: Engine, path: Path, progress: Callable[[int, int], object] | None
-) -> dict[str, int]:
+def _write_archive(engine: Engine, path: Path, pace: Pace) -> dict[str, int]:
     with engine.transaction(read=True):
         found = catalog.read(engine)
         tables: list[dict[str, Any]] = []
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for number, table in enumerate(found.tables.values()):
                 columns = [column.name for column in table.columns.values() if not column.is_generated]
-                tables.append(_copy_out(engine, archive, table.name, columns, f"tables/{number}.copy"))
-                if progress is not None:
-                    progress(number + 1, len(found.tables))
+                member = f"tables/{number}.copy"
+                tables.append(_copy_out(engine, archive, table.name, columns, member, pace))
+                pace.step(number + 1, len(found.tables))
             ddl = catalog_ddl.read(engine, found)
             manifest = {
                 "format": FORMAT,
@@ -156,7 +174,7 @@ def _write_archive(
 
 
 def _copy_out(
-    engine: Engine, archive: zipfile.ZipFile, name: str, columns: list[str], member: str
+    engine: Engine, archive: zipfile.ZipFile, name: str, columns: list[str], member: str, pace: Pace
 ) -> dict[str, Any]:
     digest = hashlib.sha256()
     rows = 0
@@ -169,6 +187,7 @@ def _copy_out(
                 file.write(block)
                 digest.update(block)
                 rows += bytes(block).count(b"\n")
+                pace.copied(len(block))
     return {"name": name, "columns": columns, "file": member, "rows": rows, "sha256": digest.hexdigest()}
 
 

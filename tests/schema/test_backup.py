@@ -60,7 +60,7 @@ def test_a_backup_is_verified_whole_and_private(
         hashlib.sha256(target.read_bytes()).hexdigest(),
     )
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert [entry.name for entry in target.parent.iterdir()] == ["one.bak"]
+    assert sorted(entry.name for entry in target.parent.iterdir()) == ["one.bak", "one.bak.json"]
 
 
 def test_an_existing_file_is_never_overwritten(filled: Engine, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_folder_that_is_not_there_is_named(filled: Engine, tmp_path: Path) -> 
         backup(filled, tmp_path / "nowhere" / "copy.db")
 
 
-def test_a_database_without_a_file_needs_a_place(postgres_database: str) -> None:
-    engine = open_engine(postgres_database)
+def test_a_database_in_memory_needs_a_place() -> None:
+    engine = open_engine(":memory:")
 
     with pytest.raises(DatabaseUnavailable, match="no place is given"):
         backup(engine)

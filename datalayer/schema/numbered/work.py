@@ -11,8 +11,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import platformdirs
-
 from datalayer.engine.connection import Engine
 from datalayer.errors import (
     DatabaseBusy,
@@ -21,7 +19,7 @@ from datalayer.errors import (
     DataLayerError,
     MigrationRefused,
 )
-from datalayer.schema import backup_postgres, history
+from datalayer.schema import history
 from datalayer.schema.backup import backup
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
@@ -122,7 +120,7 @@ class Work:
                 hint="run it with `datalayer migrate` or store.migrate()",
             )
         if self._takes_backup and found.files and self._has_rows():
-            self.backup_path = backup(self.engine, self._backup_target()).path
+            self.backup_path = backup(self.engine).path
         with self.engine.transaction():
             journal.ensure(self.engine, makes_history=not self._makes_history(found))
             journal.import_names(self.engine, self.folder)
@@ -297,18 +295,3 @@ class Work:
             for name in names
             if name not in JOURNAL_TABLES
         )
-
-    def _backup_target(self) -> Path | None:
-        """Give the path of the backup; None for the place beside a database file."""
-        engine = self.engine
-        if engine.path is not None:
-            return None
-        folder = Path(platformdirs.user_data_dir("datalayer", appauthor=False)) / "backups"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        row = engine.fetch_one("SELECT current_database()")
-        newest = (history.applied_names(engine) or ("empty",))[-1]
-        kind, _ = backup_postgres.choose(engine)
-        moment = f"{engine.clock():%Y%m%dT%H%M%S%fZ}"
-        parts = (str(row[0]) if row else "", engine.schema_name, moment, newest[:60])
-        name = "-".join("".join(c if c.isalnum() or c in "_." else "_" for c in part) for part in parts)
-        return folder / f"{name}{'.dump' if kind == 'pg_dump' else '.zip'}"
