@@ -120,7 +120,7 @@ def find_layout(data: bytes | mmap, stamps: Stamps, hint: int | None = None) -> 
 
 def _page_size(data: bytes | mmap, stamps: Stamps, hint: int | None) -> tuple[int, int]:
     claimed = (stamps.page_size, stamps.reserved)
-    scores = Counter[tuple[int, int]]()
+    scores: dict[tuple[int, int], float] = {}
     if stamps.page_size in _SIZES and stamps.page_size - stamps.reserved >= 480:
         scores[claimed] = _borne_out(data, *claimed)
         if scores[claimed] >= 0.5:
@@ -128,13 +128,13 @@ def _page_size(data: bytes | mmap, stamps: Stamps, hint: int | None) -> tuple[in
     for size in _SIZES:
         for reserved, share in _votes(data, size).items():
             if size - reserved >= 480:
-                scores[size, reserved] = max(scores[size, reserved], share)
+                scores[size, reserved] = max(scores.get((size, reserved), 0.0), share)
     if hint is not None and hint not in {size for size, _ in scores}:
         scores[hint, stamps.reserved if stamps.reserved <= 64 else 0] = 0.01
     if not scores:
         return (4096, 0)
     best = max(scores.values())
-    if best > 0 and scores[claimed] >= best * 0.8:
+    if best > 0 and scores.get(claimed, 0.0) >= best * 0.8:
         return claimed
     # of equal shares the larger page: half of a page never looks like a page more often than the whole
     return max(scores, key=lambda pair: (scores[pair], pair[0]))

@@ -44,7 +44,10 @@ class Image:
 
     @classmethod
     def read(cls, path: str | Path) -> Image:
-        """Read the files. Raises DatabaseUnavailable where they cannot be, DatabaseCorrupt when nothing is in them."""
+        """Read the files.
+
+        Raises DatabaseUnavailable where they cannot be read, DatabaseCorrupt when nothing is in them.
+        """
         path = Path(path)
         data, wal, journal = _read(path), _beside(path, "-wal"), _beside(path, "-journal")
         if not len(data) and len(wal) <= 32:
@@ -87,7 +90,7 @@ class Image:
         return self.layout.auto_vacuum
 
     def readings(self) -> list[Reading]:
-        """Give what the database may be: with the log replayed, the journal rolled back, or as the file stands.
+        """Give what the database may be: with the log replayed, the journal rolled back, or as it stands.
 
         In the order in which SQLite would have it; recover.choose() takes the physically cleanest.
         """

@@ -59,7 +59,7 @@ def _with_header(data: bytes, page_size: int, head: tuple[int, int, int, int]) -
             break
         at += sector
         held = (len(data) - at) // step
-        # -1 means up to the end; 0 is what is there before the journal was synced, and so before the file changed
+        # -1 means up to the end; 0 stands there until the journal is synced, and so before the file changes
         unsynced = unsynced or count == 0
         count = held if count == 0xFFFFFFFF or count == 0 else min(count, held)
         for record in range(count):

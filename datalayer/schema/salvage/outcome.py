@@ -36,7 +36,7 @@ Value = int | float | str | bytes | None
 
 
 class Row(NamedTuple):
-    """A row of a table; `values` are its stored columns in order of declaration, `rowid` None WITHOUT ROWID."""
+    """A row: its stored columns in order of declaration, and its rowid (None WITHOUT ROWID)."""
 
     rowid: int | None
     values: Sequence[Value]
@@ -111,6 +111,7 @@ class Salvaged:
     page_size: int
     user_version: int
     application_id: int
+    auto_vacuum: int = 0
     sequences: dict[str, int] = field(default_factory=dict[str, int])
     close: Callable[[], None] = lambda: None
 
@@ -136,7 +137,8 @@ class TableCounts:
 class Written:
     """A new database that was written and verified; `faults` is what its verification found (none: sound).
 
-    `unplaced` rows are in lost_and_found and of no table; `reasons` counts the moved ones by reason.
+    `unplaced` rows are in lost_and_found and of no table; `reasons` counts the moved ones by reason;
+    `placeholders` are rows made up, by table, where too many others refer to rows that are lost.
     """
 
     path: str
@@ -144,6 +146,7 @@ class Written:
     unplaced: int
     reasons: dict[str, int]
     faults: tuple[str, ...]
+    placeholders: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def kept(self) -> int:

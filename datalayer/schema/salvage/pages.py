@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
 
-from datalayer.schema.salvage.record import read_varint
+from datalayer.schema.salvage.record import read_varint, record_size
 
 __all__ = [
     "INDEX_INNER",
@@ -22,6 +22,7 @@ __all__ = [
     "cell_at",
     "free_blocks",
     "header_of",
+    "is_cell",
     "is_plausible",
     "local_size",
     "parsed_cells",
@@ -34,7 +35,7 @@ _LONG = Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class PageHeader:
-    """The header of a b-tree page: `pointers` are offsets in the page, `child` the right one of inner pages."""
+    """The header of a b-tree page: `pointers` are offsets of cells, `child` the right one of inner pages."""
 
     kind: int
     first_free: int
@@ -62,7 +63,7 @@ class PageHeader:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: `child` of inner pages, `rowid` of tables, `size` of the payload, of which `local` is here."""
+    """One cell: `child` of inner pages, `rowid` of tables, `size` of the payload, `local` of it here."""
 
     start: int
     end: int
@@ -74,9 +75,10 @@ class Cell:
     overflow: int
 
 
-def header_of(page: bytes, start: int = 0) -> PageHeader | None:
-    """Read the header of a b-tree page, or None where the page cannot be one."""
+def header_of(page: bytes, start: int = 0, assume: int | None = None) -> PageHeader | None:
+    """Read the header of a b-tree page, or None where the page cannot be one; `assume` a kind to try."""
     kind, first_free, count, content, fragmented = _HEAD.unpack_from(page, start)
+    kind = kind if assume is None else assume
     if kind not in (INDEX_INNER, TABLE_INNER, INDEX_LEAF, TABLE_LEAF):
         return None
     leaf = kind >= INDEX_LEAF
@@ -162,7 +164,15 @@ def is_plausible(page: bytes, start: int, usable: int) -> bool:
     if min(pointers) < header.content or max(pointers) > usable - 3:
         return False
     sample = {pointers[0], pointers[-1], pointers[len(pointers) // 2]}
-    return all(cell_at(page, at, header.kind, usable) is not None for at in sample)
+    return all(is_cell(page, at, header.kind, usable) for at in sample)
+
+
+def is_cell(page: bytes, at: int, kind: int, usable: int) -> bool:
+    """Whether there is a cell whose record has the size that the cell tells."""
+    cell = cell_at(page, at, kind, usable)
+    if cell is None:
+        return False
+    return kind == TABLE_INNER or record_size(page, cell.payload, cell.payload + cell.local) == cell.size
 
 
 def parsed_cells(page: bytes, header: PageHeader, usable: int) -> list[Cell | None]:

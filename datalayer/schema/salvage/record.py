@@ -11,7 +11,7 @@ from struct import Struct
 
 from datalayer.schema.salvage.outcome import BadText, Value
 
-__all__ = ["Decoder", "read_varint", "serial_size", "serials", "varint"]
+__all__ = ["Decoder", "read_varint", "record_size", "serial_size", "serials", "varint"]
 
 _FIXED = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 _FORMATS = ("0s", "b", "h", "3s", "i", "6s", "q", "d", "0s", "0s")
@@ -70,6 +70,23 @@ def serials(header: bytes, at: int = 0) -> list[int] | None:
     except IndexError:
         return None
     return found if place == end and len(found) <= _MOST_COLUMNS and size > 0 else None
+
+
+def record_size(data: bytes, at: int, end: int) -> int:
+    """Give the size that a record has by its header, or -1 where there is no header before `end`."""
+    try:
+        size, place = read_varint(data, at)
+        stop = at + size
+        total = size
+        while place < stop <= end:
+            serial, place = read_varint(data, place)
+            body = serial_size(serial)
+            if body < 0:
+                return -1
+            total += body
+    except IndexError:
+        return -1
+    return total if place == stop <= end and size > 0 else -1
 
 
 class Decoder:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from datalayer.schema.salvage.outcome import Problem
 from datalayer.schema.salvage.pages import (
     INDEX_INNER,
+    INDEX_LEAF,
     TABLE_INNER,
     TABLE_LEAF,
     PageHeader,
     cell_at,
     header_of,
+    is_cell,
 )
 from datalayer.schema.salvage.reading import Reading
 
@@ -56,7 +58,7 @@ class Tree:
     leaves: array[int] = field(default_factory=lambda: array("I"))
     inner: array[int] = field(default_factory=lambda: array("I"))
     holes: list[Range] = field(default_factory=list[Range])
-    broken: list[int] = field(default_factory=list[int])
+    broken: dict[int, Range] = field(default_factory=dict[int, Range])
     cells: int = 0
     depth: int = 0
 
@@ -106,7 +108,9 @@ class Walk:
         self.trees: dict[int, Tree] = {}
         self.spills: list[Spill] = []
         self.problems: list[Problem] = []
+        self.broken_spills: list[Spill] = []
         self.chains: dict[int, list[int]] = {}
+        self.partial_chains: dict[int, list[int]] = {}
         self._progress = progress
         self._doubtful: list[_Link] = []
         self._seen = 0
@@ -173,16 +177,22 @@ class Walk:
     def _wrong(self, link: _Link, header: PageHeader | None) -> None:
         """Tell a page that is damaged in its place from one that was never meant."""
         number = link.page
-        if header is not None and header.pointers and self._parses(number, header):
+        other = header is not None and header.pointers and self._parses(number, header)
+        if other and not self._is_leaf_in_disguise(number, link.tree):
             self._miss(link, "child", f"page {link.parent} leads to page {number} of another kind of tree")
             return
         self.roles[number] = _UNREADABLE
-        link.tree.broken.append(number)
+        link.tree.broken[number] = link.bounds
         self._miss(link, "page", f"page {number} cannot be read")
 
     def _parses(self, number: int, header: PageHeader) -> bool:
         page = self.reading.page(number)
-        return all(cell_at(page, at, header.kind, self.usable) for at in header.pointers[:4])
+        return all(is_cell(page, at, header.kind, self.usable) for at in header.pointers[:4])
+
+    def _is_leaf_in_disguise(self, number: int, tree: Tree) -> bool:
+        kind = TABLE_LEAF if tree.is_table else INDEX_LEAF
+        header = header_of(self.reading.page(number), start_of(number), kind)
+        return header is not None and bool(header.pointers) and self._parses(number, header)
 
     def _miss(self, link: _Link, kind: str, message: str) -> None:
         self.note(kind, link.page, message)
@@ -211,7 +221,7 @@ class Walk:
             tree.inner.append(number)
             return self._children(link, header, page)
         tree.leaves.append(number)
-        self._note_spills(tree, number, header, page)
+        self._note_spills(link, header, page)
         return []
 
     def _children(self, link: _Link, header: PageHeader, page: bytes) -> list[_Link]:
@@ -219,7 +229,7 @@ class Walk:
         tree, number = link.tree, link.page
         low, links = link.bounds[0], list[_Link]()
         if not tree.is_table:
-            self._note_spills(tree, number, header, page)
+            self._note_spills(link, header, page)
         damaged = header.content > self.usable or header.pointers_end > header.content
         for at in header.pointers:
             cell = cell_at(page, at, header.kind, self.usable) if at >= header.pointers_end else None
@@ -241,55 +251,80 @@ class Walk:
             self.note("page", number, f"cells of page {number} cannot be read")
         return links
 
-    def _note_spills(self, tree: Tree, number: int, header: PageHeader, page: bytes) -> None:
+    def _note_spills(self, link: _Link, header: PageHeader, page: bytes) -> None:
         """Keep the payloads of a page that go on elsewhere; note what no cell can be."""
+        tree, number = link.tree, link.page
         pointers: Sequence[int] = header.pointers
         tree.cells += len(pointers)
         if not pointers:
             if header.kind == INDEX_INNER or header.pointers_end > header.content:
-                self._broken(tree, number)
+                self._broken(link)
             return
         usable = self.usable
         if min(pointers) < header.pointers_end or max(pointers) > usable - 2 or header.content > usable:
-            self._broken(tree, number)
+            self._broken(link)
             pointers = [at for at in pointers if header.pointers_end <= at < usable - 5]
         if not _may_spill(page, header, pointers, usable):
             return
         for at in pointers:
             cell = cell_at(page, at, header.kind, usable)
             if cell is None:
-                self._broken(tree, number)
+                self._broken(link)
             elif cell.overflow or cell.size > cell.local:
                 self.spills.append(Spill(number, at, cell.overflow, cell.size - cell.local))
 
-    def _broken(self, tree: Tree, number: int) -> None:
-        if number not in tree.broken[-1:]:
-            tree.broken.append(number)
+    def _broken(self, link: _Link) -> None:
+        number = link.page
+        if number not in link.tree.broken:
+            link.tree.broken[number] = link.bounds
             self.note("page", number, f"cells of page {number} cannot be read")
 
     def claim_chains(self) -> None:
-        """Follow the overflow chains; of two that claim one page the nearer one has it."""
-        room = self.usable - 4
-        for spill in sorted(self.spills, key=lambda spill: abs(spill.first - spill.page)):
-            pages: list[int] = []
-            number, left = spill.first, spill.size
-            while left > 0 and self.reading.exists(number) and not self.roles[number]:
-                self.roles[number] = _OVERFLOW
-                pages.append(number)
-                left -= room
-                number = int.from_bytes(self.reading.page(number)[:4], "big")
-            if left > 0:
-                self._release(pages)
-                why = f"page {number} {'is used twice' if self.reading.exists(number) else 'does not exist'}"
-                self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
+        """Follow the overflow chains of the trees walked so far.
+
+        Of two that claim one page the one that comes from nearer has it: the wilder jump is the damaged one.
+        """
+        spills, self.spills = self.spills, []
+        nearest: dict[int, int] = {}
+        for spill in spills:
+            before = spill.page
+            for number in self._chain(spill):
+                jump = abs(number - before)
+                nearest[number] = min(jump, nearest.get(number, jump))
+                before = number
+        for spill in spills:
+            pages = self._claimed_chain(spill, nearest)
+            if pages is None:
+                self.broken_spills.append(spill)
             else:
-                if number:
-                    self.note("overflow", spill.page, f"an overflow chain of page {spill.page} is too long")
                 self.chains[spill.page << 16 | spill.at] = pages
 
-    def _release(self, pages: list[int]) -> None:
-        for number in pages:
-            self.roles[number] = _ORPHAN
+    def _chain(self, spill: Spill) -> Iterator[int]:
+        number, left, seen = spill.first, spill.size, set[int]()
+        while left > 0 and self.reading.exists(number) and number not in seen and not self.roles[number]:
+            seen.add(number)
+            yield number
+            left -= self.usable - 4
+            number = int.from_bytes(self.reading.page(number)[:4], "big")
+
+    def _claimed_chain(self, spill: Spill, nearest: dict[int, int]) -> list[int] | None:
+        """Claim a chain, or as much of it as is its own."""
+        pages, before, needed = list[int](), spill.page, -(-spill.size // (self.usable - 4))
+        number = spill.first
+        while len(pages) < needed:
+            exists = self.reading.exists(number)
+            if not exists or self.roles[number] or abs(number - before) > nearest.get(number, 0):
+                why = f"page {number} {'is used twice' if exists else 'does not exist'}"
+                self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
+                self.partial_chains[spill.page << 16 | spill.at] = pages
+                return None
+            self.roles[number] = _OVERFLOW
+            pages.append(number)
+            before = number
+            number = int.from_bytes(self.reading.page(number)[:4], "big")
+        if number:
+            self.note("overflow", spill.page, f"an overflow chain of page {spill.page} is too long")
+        return pages
 
     def claim_freelist(self, trunk: int, count: int) -> None:
         """Follow the freelist from its first trunk page; `count` is what the header says it holds."""

@@ -1,0 +1,134 @@
+"""What stands in the cells of walked pages: payloads with their overflow, decoded.
+
+Knows the walk's chains and the encoding; not which table a page belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from datalayer.schema.salvage.outcome import Value
+from datalayer.schema.salvage.pages import (
+    TABLE_LEAF,
+    Cell,
+    PageHeader,
+    cell_at,
+    header_of,
+)
+from datalayer.schema.salvage.reading import Reading
+from datalayer.schema.salvage.record import Decoder, read_varint
+from datalayer.schema.salvage.walk import Tree, Walk, start_of
+
+__all__ = ["Content", "Record"]
+
+
+class Record(NamedTuple):
+    """A record as it was found: `values` None where it cannot be decoded; `at` is where its cell starts."""
+
+    rowid: int
+    values: list[Value] | None
+    page: int
+    at: int
+
+
+class Content:
+    """Reads the cells of a walked file."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.reading: Reading = walk.reading
+        self.usable = walk.usable
+        self.decoder = Decoder(self.reading.layout.encoding)
+
+    def header(self, number: int, assume: int | None = None) -> PageHeader | None:
+        """Read the b-tree header of a page."""
+        return header_of(self.reading.page(number), start_of(number), assume)
+
+    def payload(self, number: int, page: bytes, cell: Cell) -> bytes | None:
+        """Give the whole payload of a cell, or None where its chain is broken."""
+        local = page[cell.payload : cell.payload + cell.local]
+        if cell.local == cell.size:
+            return local
+        pages = self.walk.chains.get(number << 16 | cell.start)
+        return None if pages is None else self.joined(local, pages, cell.size)
+
+    def joined(self, local: bytes, pages: list[int], size: int) -> bytes | None:
+        """Put a payload together from its local part and its pages."""
+        parts = [local, *(self.reading.page(number)[4 : self.usable] for number in pages)]
+        whole = b"".join(parts)
+        return whole[:size] if len(whole) >= size else None
+
+    def decoded(self, number: int, page: bytes, cell: Cell) -> list[Value] | None:
+        """Decode the record of a cell."""
+        payload = self.payload(number, page, cell)
+        if not payload:
+            return None
+        return self.decoder.decode(payload, 0, len(payload))
+
+    def leaf(self, number: int) -> Iterator[Record]:
+        """Iterate over the cells of a leaf of a table, in the order of their pointers."""
+        page = self.reading.page(number)
+        header = header_of(page, start_of(number))
+        if header is None or header.kind != TABLE_LEAF:
+            return
+        usable, decode = self.usable, self.decoder.decode
+        most, least = usable - 35, header.pointers_end
+        for at in header.pointers:
+            if not least <= at < usable - 2:
+                yield Record(0, None, number, at)
+                continue
+            # the common case by hand: this loop is where a salvage spends its time
+            size, place = page[at], at + 1
+            if size >= 0x80:
+                size, place = read_varint(page, at) if at < usable - 20 else (0, at)
+            rowid = page[place]
+            if rowid < 0x80:
+                place += 1
+            elif place < usable - 10:
+                rowid, place = read_varint(page, place)
+            else:
+                size = 0
+            if 0 < size <= most and place + size <= usable:
+                yield Record(rowid, decode(page, place, place + size), number, at)
+            else:
+                yield self._rare(number, page, at)
+
+    def _rare(self, number: int, page: bytes, at: int) -> Record:
+        cell = cell_at(page, at, TABLE_LEAF, self.usable)
+        if cell is None:
+            return Record(0, None, number, at)
+        return Record(cell.rowid, self.decoded(number, page, cell), number, at)
+
+    def keys(self, number: int, assume: int | None = None) -> Iterator[Record]:
+        """Iterate over the records of an index page, leaf or inner; an index's last value is the rowid."""
+        page = self.reading.page(number)
+        header = header_of(page, start_of(number), assume)
+        if header is None or header.is_table:
+            return
+        for at in header.pointers:
+            cell = cell_at(page, at, header.kind, self.usable) if at >= header.pointers_end else None
+            values = None if cell is None else self.decoded(number, page, cell)
+            yield Record(0, values, number, at)
+
+    def records(self, tree: Tree, most: int | None = None) -> Iterator[Record]:
+        """Iterate over the records of a tree, leaves first; at most some of each page where told."""
+        if tree.is_table:
+            for number in tree.leaves:
+                yield from self.leaf(number)
+            return
+        for number in tree.pages:
+            yield from self.keys(number)
+
+    def sample(self, tree: Tree, count: int = 60) -> list[Record]:
+        """Give some readable records of a tree, spread over its pages."""
+        pages = tree.leaves if tree.is_table else [*tree.leaves, *tree.inner]
+        step = max(1, len(pages) // 12)
+        found: list[Record] = []
+        for number in pages[::step]:
+            records = list(self.leaf(number) if tree.is_table else self.keys(number))
+            good = [record for record in records if record.values is not None]
+            found.extend(good[:: max(1, len(good) // 6)])
+            if len(found) >= count:
+                break
+        return found[:count]

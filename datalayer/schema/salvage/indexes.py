@@ -1,0 +1,131 @@
+"""What indexes know of their tables: which rows are alive, and the values of rows that are gone.
+
+Knows shapes and records, not how trees were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from datalayer.schema.salvage.content import Content
+from datalayer.schema.salvage.outcome import BadText, Value
+from datalayer.schema.salvage.shape import Shape
+from datalayer.schema.salvage.walk import Tree
+from datalayer.schema.snapshot import Index, Table
+from datalayer.schema.tokens import fold
+
+__all__ = ["IndexShape", "RowidSet", "index_shapes", "rowids_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexShape:
+    """An index of a table with rowids: places of its columns in the table's records, -1 an expression."""
+
+    name: str
+    table: str
+    places: tuple[int, ...]
+    is_partial: bool
+    is_unique: bool
+
+    def misfit(self, values: Sequence[Value], shape: Shape) -> float:
+        """Say how little a record looks like an entry of this index."""
+        if len(values) != len(self.places) + 1:
+            return 3.0
+        rowid = values[-1]
+        against = 0.0 if isinstance(rowid, int) else 3.0
+        for place, value in zip(self.places, values):
+            if place < 0 or value is None:
+                continue
+            if place == shape.alias:
+                against += 0.0 if value == rowid else 3.0
+            else:
+                probe: list[Value] = [None] * len(shape.columns)
+                probe[place] = value
+                loose = shape.misfit(probe) - _nulls(shape, place)
+                against += max(loose, 0.0)
+        return against
+
+
+def _nulls(shape: Shape, place: int) -> float:
+    return sum(
+        1.0 for other, strict in enumerate(shape.not_null) if strict and other not in (place, shape.alias)
+    )
+
+
+def index_shapes(table: Table, shape: Shape) -> list[IndexShape]:
+    """Give the shapes of all indexes of a table with rowids, those of its keys included."""
+    if not shape.has_rowid:
+        return []
+    places = {fold(name): place for place, name in enumerate(shape.columns)}
+    found = [_of_index(index, table, places) for index in table.indexes]
+    for number, parts in table.key_indexes:
+        columns = tuple(
+            places.get(fold(str(column)), -1) for column, _, _, key in parts if key and column is not None
+        )
+        name = f"sqlite_autoindex_{table.name}_{number}"
+        found.append(IndexShape(name, table.name, columns, is_partial=False, is_unique=True))
+    return found
+
+
+def _of_index(index: Index, table: Table, places: dict[str, int]) -> IndexShape:
+    columns = tuple(-1 if term.column is None else places.get(fold(term.column), -1) for term in index.terms)
+    return IndexShape(index.name, table.name, columns, index.where is not None, index.is_unique)
+
+
+class RowidSet:
+    """A set of rowids that costs a bit each where they lie close together."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, bytearray] = {}
+        self._count = 0
+
+    def add(self, rowid: int) -> bool:
+        """Add a rowid; tell whether it is new."""
+        block = self._blocks.get(rowid >> 9)
+        if block is None:
+            block = self._blocks[rowid >> 9] = bytearray(64)
+        place, bit = rowid >> 3 & 63, 1 << (rowid & 7)
+        if block[place] & bit:
+            return False
+        block[place] |= bit
+        self._count += 1
+        return True
+
+    def __contains__(self, rowid: int) -> bool:
+        block = self._blocks.get(rowid >> 9)
+        return block is not None and bool(block[rowid >> 3 & 63] & 1 << (rowid & 7))
+
+    def overlap(self, other: RowidSet) -> int:
+        """Count the rowids that are in both."""
+        blocks = self._blocks.items()
+        return sum(
+            (int.from_bytes(block) & int.from_bytes(other._blocks.get(key, b""))).bit_count()
+            for key, block in blocks
+        )
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def rowids_of(content: Content, tree: Tree) -> RowidSet | None:
+    """Give the rowids that a complete index names, or None where one of its records cannot be read."""
+    found = RowidSet()
+    for record in content.records(tree):
+        if record.values is None or not record.values or type(record.values[-1]) is not int:
+            return None
+        found.add(record.values[-1])
+    return found
+
+
+def known_columns(
+    content: Content, index: IndexShape, tree: Tree, shape: Shape
+) -> Iterator[tuple[int, dict[int, Value]]]:
+    """Iterate over the entries of an index as (rowid, values by place in the table's record)."""
+    for record in content.records(tree):
+        values = record.values
+        if values is None or index.misfit(values, shape) >= 0.9:
+            continue
+        rowid = values[-1]
+        if type(rowid) is int and not any(isinstance(value, BadText) for value in values):
+            yield rowid, {place: value for place, value in zip(index.places, values) if place >= 0}

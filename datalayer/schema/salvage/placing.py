@@ -1,0 +1,247 @@
+"""Finding the table of an orphaned tree: by shape, rules, index entries and references, in that order.
+
+A tree that fits two tables equally well is left alone. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from datalayer.schema.salvage.content import Content, Record
+from datalayer.schema.salvage.indexes import RowidSet
+from datalayer.schema.salvage.judge import Judge
+from datalayer.schema.salvage.outcome import Value
+from datalayer.schema.salvage.shape import Shape
+from datalayer.schema.salvage.survey import Holding, Survey, span_of
+from datalayer.schema.salvage.walk import Range, Tree
+from datalayer.schema.tokens import fold
+
+__all__ = ["Coverage", "is_suspect", "place"]
+
+_FITS = 0.5
+_MARGIN = 0.04
+_MOST_KEYS = 500_000
+
+
+class Coverage:
+    """The spans of rowids that the sound leaves of a table cover."""
+
+    def __init__(self, spans: Iterable[Range]) -> None:
+        merged: list[Range] = []
+        for low, high in sorted(spans):
+            if merged and low <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            else:
+                merged.append((low, high))
+        self._lows = [low for low, _ in merged]
+        self._highs = [high for _, high in merged]
+
+    @classmethod
+    def of(cls, content: Content, trees: Iterable[Tree]) -> Coverage:
+        """Read the spans of all sound leaves of some trees."""
+        spans = (
+            span_of(content, number) for tree in trees for number in tree.leaves if number not in tree.broken
+        )
+        return cls(span for span in spans if span is not None)
+
+    def __contains__(self, rowid: int) -> bool:
+        at = _before(self._lows, rowid)
+        return at >= 0 and rowid <= self._highs[at]
+
+
+def _before(lows: Sequence[int], rowid: int) -> int:
+    low, high = 0, len(lows)
+    while low < high:
+        middle = (low + high) // 2
+        if lows[middle] <= rowid:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
+def is_suspect(holding: Holding) -> bool:
+    """Whether a complete index counts more rows than the table's own tree has."""
+    if holding.tree is None:
+        return True
+    partial = {index.name for index in holding.indexes if index.is_partial}
+    return any(
+        tree.is_complete and name not in partial and tree.cells > holding.tree.cells
+        for name, tree in holding.index_trees.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    holding: Holding
+    score: float
+
+
+def place(survey: Survey, judge: Judge) -> list[Tree]:
+    """Give each orphaned tree to its table or index; give back those of tables that have no place.
+
+    Trees of rows that only a complete table could have held are old copies and are dropped.
+    """
+    loose = survey.loose
+    _place_indexes(survey, [tree for tree in loose if not tree.is_table])
+    left: list[Tree] = []
+    for tree in loose:
+        if not any(True for _ in tree.leaves):
+            continue
+        sample = survey.content.sample(tree)
+        if not sample:
+            continue
+        if tree.is_table:
+            found = _candidates(survey, judge, tree, sample)
+        else:
+            found = _keyed(survey, judge, tree, sample)
+        lacking = [one for one in found if not one.holding.is_complete or is_suspect(one.holding)]
+        best = _best(survey, lacking, sample)
+        if best is not None:
+            best.adopted.append(tree)
+        elif tree.is_table and (lacking or not found):
+            left.append(tree)
+    return left
+
+
+def _candidates(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> list[_Candidate]:
+    found: list[_Candidate] = []
+    for holding in survey.holdings.values():
+        shape = holding.shape
+        if not shape.has_rowid:
+            continue
+        misfit = _misfit(shape, sample)
+        if misfit >= _FITS or _is_covered(survey, holding, tree):
+            continue
+        share = judge.share(shape.name, _finished(shape, sample))
+        if share >= 0.6:
+            found.append(_Candidate(holding, share - misfit))
+    return found
+
+
+def _keyed(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> list[_Candidate]:
+    """Give the tables WITHOUT ROWID that a tree of keys could belong to; an index's leaves look like them."""
+    if any(tree is other for holding in survey.holdings.values() for other in holding.index_trees.values()):
+        return []
+    found: list[_Candidate] = []
+    for holding in survey.holdings.values():
+        shape = holding.shape
+        if shape.has_rowid or len(sample[0].values or ()) != len(shape.columns):
+            continue
+        misfit = _misfit(shape, sample)
+        if misfit < _FITS:
+            share = judge.share(shape.name, _finished(shape, sample))
+            if share >= 0.6:
+                found.append(_Candidate(holding, share - misfit))
+    return found
+
+
+def _misfit(shape: Shape, sample: Sequence[Record]) -> float:
+    total = sum(min(shape.misfit(record.values or (), record.rowid), 3.0) for record in sample)
+    return total / len(sample)
+
+
+def _finished(shape: Shape, sample: Iterable[Record]) -> list[tuple[int, list[Value]]]:
+    return [
+        (record.rowid, shape.finish(record.rowid, list(record.values))[0])
+        for record in sample
+        if record.values is not None and len(record.values) <= len(shape.columns)
+    ]
+
+
+def _is_covered(survey: Survey, holding: Holding, tree: Tree) -> bool:
+    """Whether most leaves of a tree lie where the table has sound leaves: then they are old copies."""
+    if not holding.trees:
+        return False
+    coverage = Coverage.of(survey.content, holding.trees)
+    spans = [span for number in tree.leaves[:200] if (span := span_of(survey.content, number))]
+    inside = sum(span[0] in coverage and span[1] in coverage for span in spans)
+    return inside * 2 > len(spans)
+
+
+def _best(survey: Survey, found: list[_Candidate], sample: list[Record]) -> Holding | None:
+    found = sorted(found, key=lambda one: -one.score)
+    if not found:
+        return None
+    near = [one for one in found if found[0].score - one.score < _MARGIN]
+    if len(near) > 1:
+        proof = [(_index_share(survey, one.holding, sample), one) for one in near]
+        kept = [(share, one) for share, one in proof if share is None or share >= 0.5]
+        sure = [one for share, one in kept if share is not None]
+        near = sure if len(sure) == 1 else [one for _, one in kept]
+    if len(near) > 1:
+        ranked = sorted(((_parent_share(survey, one.holding, sample), one) for one in near), key=_first)
+        near = [ranked[-1][1]] if ranked[-1][0] > ranked[-2][0] + 0.2 else near
+    return near[0].holding if len(near) == 1 else None
+
+
+def _first(pair: tuple[float, _Candidate]) -> float:
+    return pair[0]
+
+
+def _index_share(survey: Survey, holding: Holding, sample: list[Record]) -> float | None:
+    """Give the share of rows that an index of the table names with the same values, None without an index."""
+    rows = {record.rowid: record.values for record in sample if record.values is not None}
+    for index in holding.indexes:
+        tree = holding.index_trees.get(index.name)
+        if tree is None or index.is_partial or not tree.leaves:
+            continue
+        right = 0
+        for entry in survey.content.records(tree):
+            key = entry.values
+            row = rows.get(key[-1]) if key and isinstance(key[-1], int) else None
+            if key is not None and row is not None:
+                right += all(
+                    place < 0 or place >= len(row) or place == holding.shape.alias or row[place] == value
+                    for place, value in zip(index.places, key)
+                )
+        return right / len(rows) if rows else None
+    return None
+
+
+def _parent_share(survey: Survey, holding: Holding, sample: list[Record]) -> float:
+    """Give the share of references whose parent is there, 0.5 where there is nothing to tell by."""
+    total = good = 0
+    for key in holding.table.foreign_keys:
+        parent = survey.holdings.get(fold(key.parent))
+        if parent is None or len(key.columns) != 1 or parent.shape.alias is None or not parent.trees:
+            continue
+        columns = [fold(column) for column in holding.shape.columns]
+        place = columns.index(fold(key.columns[0])) if fold(key.columns[0]) in columns else -1
+        if place < 0:
+            continue
+        known = _rowids(survey.content, parent.trees)
+        values = [record.values[place] for record in sample if record.values and place < len(record.values)]
+        total += sum(isinstance(value, int) for value in values)
+        good += sum(isinstance(value, int) and value in known for value in values)
+    return good / total if total else 0.5
+
+
+def _rowids(content: Content, trees: Iterable[Tree]) -> RowidSet:
+    known = RowidSet()
+    for tree in trees:
+        for record in content.records(tree):
+            known.add(record.rowid)
+            if len(known) >= _MOST_KEYS:
+                return known
+    return known
+
+
+def _place_indexes(survey: Survey, trees: list[Tree]) -> None:
+    """Give orphaned trees of keys to the indexes that have none, where only one fits."""
+    for tree in trees:
+        sample = survey.content.sample(tree)
+        if not sample:
+            continue
+        fitting = [
+            (holding, index.name)
+            for holding in survey.holdings.values()
+            for index in holding.indexes
+            if index.name not in holding.index_trees
+            and sum(min(index.misfit(record.values or (), holding.shape), 3.0) for record in sample)
+            < _FITS * len(sample)
+        ]
+        if len(fitting) == 1:
+            holding, name = fitting[0]
+            holding.index_trees[name] = tree

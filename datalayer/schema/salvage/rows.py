@@ -1,0 +1,222 @@
+"""The rows of one table, from all the places where they lie, each once and in its newest version.
+
+Knows what belongs to the table; writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from datalayer.schema.salvage.carve import carve_leaf
+from datalayer.schema.salvage.content import Content, Record
+from datalayer.schema.salvage.indexes import RowidSet, known_columns, rowids_of
+from datalayer.schema.salvage.outcome import LostRow, Row, Value
+from datalayer.schema.salvage.pages import TABLE_LEAF, cell_at
+from datalayer.schema.salvage.placing import Coverage, is_suspect
+from datalayer.schema.salvage.record import record_size
+from datalayer.schema.salvage.survey import Holding
+from datalayer.schema.salvage.walk import Range, Tree
+
+__all__ = ["TableRows"]
+
+_ALL: Range = (-(1 << 63), (1 << 63) - 1)
+Lost = Callable[[LostRow], None]
+
+
+class TableRows:
+    """Gives the rows of a table; may be asked again."""
+
+    def __init__(self, content: Content, holding: Holding) -> None:
+        self.content = content
+        self.holding = holding
+        self.shape = holding.shape
+
+    def __call__(self, lost: Lost) -> Iterator[Row]:
+        """Iterate over the rows in place; what has none goes to `lost`."""
+        holding = self.holding
+        if not self.shape.has_rowid:
+            return self._keyed(lost)
+        if (
+            holding.tree is not None
+            and holding.is_complete
+            and not holding.adopted
+            and not is_suspect(holding)
+        ):
+            return self._sound(holding.tree, lost)
+        return self._mended(lost)
+
+    def _sound(self, tree: Tree, lost: Lost) -> Iterator[Row]:
+        """Every page is there; a record that cannot be read makes its page a damaged one."""
+        finish, columns = self.shape.finish, len(self.shape.columns)
+        damaged: list[int] = []
+        for number in tree.leaves:
+            records = list(self.content.leaf(number))
+            if any(values is None for _, values, _, _ in records):
+                damaged.append(number)
+                continue
+            for rowid, values, page, _ in records:
+                if values is not None:
+                    if len(values) > columns:
+                        self._extra(rowid, values, page, lost)
+                    yield Row(rowid, finish(rowid, values)[0])
+        if damaged:
+            yield from self._after(tree, damaged, lost)
+
+    def _after(self, tree: Tree, damaged: Sequence[int], lost: Lost) -> Iterator[Row]:
+        """Read damaged leaves of a tree whose other rows have been given."""
+        seen = RowidSet()
+        for number in tree.leaves:
+            if number not in damaged:
+                for record in self.content.leaf(number):
+                    seen.add(record.rowid)
+        alive = self._alive(seen)
+        for number in damaged:
+            yield from self._damaged(number, _ALL, seen, alive, lost)
+        yield from self._from_indexes(seen, alive, lost)
+
+    def _mended(self, lost: Lost) -> Iterator[Row]:
+        """Give what the tree still leads to, then damaged pages, then orphans, then what indexes know."""
+        holding, seen = self.holding, RowidSet()
+        damaged: list[tuple[int, Range]] = []
+        trees = holding.trees
+        own = [] if holding.tree is None else [holding.tree]
+        for tree in own:
+            yield from self._leaves(tree, seen, damaged, lost, None)
+        coverage = Coverage.of(self.content, own)
+        alive = self._alive(seen)
+
+        def lives(rowid: int) -> bool:
+            return rowid in alive if alive is not None else rowid not in coverage
+
+        for number, bounds in damaged:
+            yield from self._damaged(number, bounds, seen, alive, lost)
+        damaged.clear()
+        for tree in trees[len(own) :]:
+            yield from self._leaves(tree, seen, damaged, lost, lives)
+        for number, bounds in damaged:
+            yield from self._damaged(number, bounds, seen, alive, lost)
+        yield from self._from_indexes(seen, alive, lost)
+
+    def _leaves(
+        self,
+        tree: Tree,
+        seen: RowidSet,
+        damaged: list[tuple[int, Range]],
+        lost: Lost,
+        lives: Callable[[int], bool] | None,
+    ) -> Iterator[Row]:
+        finish, columns = self.shape.finish, len(self.shape.columns)
+        for number in tree.leaves:
+            records = list(self.content.leaf(number))
+            if number in tree.broken or any(values is None for _, values, _, _ in records):
+                damaged.append((number, tree.broken.get(number, _ALL)))
+                continue
+            for rowid, values, page, _ in records:
+                if values is None or (lives is not None and not lives(rowid)) or not seen.add(rowid):
+                    continue
+                if len(values) > columns:
+                    self._extra(rowid, values, page, lost)
+                yield Row(rowid, finish(rowid, values)[0])
+        known = set(tree.leaves)
+        damaged.extend(pair for pair in tree.broken.items() if pair[0] not in known)
+
+    def _damaged(
+        self, number: int, bounds: Range, seen: RowidSet, alive: RowidSet | None, lost: Lost
+    ) -> Iterator[Row]:
+        """Give the rows of a damaged leaf; those that are not whole go to `lost`."""
+        for record in carve_leaf(self.content, number, self.shape):
+            rowid = record.rowid
+            if not bounds[0] < rowid <= bounds[1] or (alive is not None and rowid not in alive):
+                continue
+            if record.values is None:
+                if rowid not in seen:
+                    self._partial(record, lost)
+            elif seen.add(rowid):
+                values = record.values
+                yield Row(rowid, self.shape.finish(rowid, values)[0])
+
+    def _partial(self, record: Record, lost: Lost) -> None:
+        page = self.content.reading.page(record.page)
+        cell = cell_at(page, record.at, TABLE_LEAF, self.content.usable)
+        if cell is None or record_size(page, cell.payload, cell.payload + cell.local) != cell.size:
+            return
+        local = page[cell.payload : cell.payload + cell.local]
+        values = self.content.decoder.decode_part(local)
+        if values:
+            reason = "the pages that hold the rest of it are gone"
+            lost(LostRow(self.shape.name, record.rowid, values, reason, record.page))
+
+    def _extra(self, rowid: int, values: list[Value], page: int, lost: Lost) -> None:
+        extra = values[len(self.shape.columns) :]
+        reason = "values beyond the columns of the table; the row itself is in place"
+        lost(LostRow(self.shape.name, rowid, extra, reason, page))
+
+    def _alive(self, seen: RowidSet) -> RowidSet | None:
+        """Give the rowids that a complete index names, if it names what is known to be there."""
+        for index in self.holding.indexes:
+            tree = self.holding.index_trees.get(index.name)
+            if tree is None or index.is_partial or not tree.is_complete:
+                continue
+            alive = rowids_of(self.content, tree)
+            if alive is not None and seen.overlap(alive) >= 0.9 * len(seen):
+                return alive
+        return None
+
+    def _from_indexes(self, seen: RowidSet, alive: RowidSet | None, lost: Lost) -> Iterator[Row]:
+        """Rebuild the rows that only indexes still know; those they know in part go to `lost`."""
+        known: dict[int, dict[int, Value]] = {}
+        for index in self.holding.indexes:
+            tree = self.holding.index_trees.get(index.name)
+            if tree is not None:
+                for rowid, values in known_columns(self.content, index, tree, self.shape):
+                    if rowid not in seen and (alive is None or rowid in alive):
+                        known.setdefault(rowid, {}).update(values)
+        wanted = set(range(len(self.shape.columns))) - {self.shape.alias}
+        for rowid, values in sorted(known.items()):
+            record = [values.get(place) for place in range(len(self.shape.columns))]
+            row = self.shape.finish(rowid, record)[0]
+            if wanted <= values.keys():
+                yield Row(rowid, row)
+            else:
+                names = ", ".join(self.shape.columns[place] for place in sorted(values))
+                reason = f"only indexes still know of it: {names}"
+                lost(LostRow(self.shape.name, rowid, row, reason, None))
+
+    def _keyed(self, lost: Lost) -> Iterator[Row]:
+        """Give the rows of a table WITHOUT ROWID, which lie on inner pages too."""
+        holding, shape = self.holding, self.shape
+        key = sum(1 for column in holding.table.columns if column.key_position)
+        seen: set[tuple[Value, ...]] | None = None if holding.is_complete and not holding.adopted else set()
+        for tree in holding.trees:
+            for number in dict.fromkeys((*tree.leaves, *tree.inner, *tree.broken)):
+                yield from self._keyed_page(number, tree, shape.columns[:key], seen, lost)
+
+    def _keyed_page(
+        self,
+        number: int,
+        tree: Tree,
+        key: Sequence[str],
+        seen: set[tuple[Value, ...]] | None,
+        lost: Lost,
+    ) -> Iterator[Row]:
+        records = list(self.content.keys(number))
+        if number in tree.broken or any(record.values is None for record in records):
+            records = [
+                *(one for one in records if self._is_row(one)),
+                *carve_leaf(self.content, number, self.shape),
+            ]
+            seen = set() if seen is None else seen
+        for record in records:
+            if record.values is None:
+                continue
+            if seen is not None:
+                mark = tuple(record.values[: len(key)])
+                if mark in seen:
+                    continue
+                seen.add(mark)
+            if len(record.values) > len(self.shape.columns):
+                self._extra(0, record.values, number, lost)
+            yield Row(None, self.shape.finish(0, record.values)[0])
+
+    def _is_row(self, record: Record) -> bool:
+        return record.values is not None and self.shape.fits(record.values)
