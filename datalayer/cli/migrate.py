@@ -126,10 +126,15 @@ def _summary(done: Any) -> str:
     changed = [
         step for step in done.steps if step.cost in ("alter", "scan", "rebuild") and step.kind == "table"
     ]
-    parts = [f"{len(done.created)} objects created"] if done.created else []
-    parts += [f"{len(changed)} tables changed"] if changed else []
+    counts = [(len(done.created), "object", "created"), (len(changed), "table", "changed")]
+    if not any(count for count, _, _ in counts):
+        other = (
+            (len(done.applied), "migration", "applied") if done.applied else (len(done.steps), "step", "done")
+        )
+        counts = [other]
+    parts = [f"{count} {noun}{'s' * (count != 1)} {verb}" for count, noun, verb in counts if count]
     names = f" ({', '.join(done.applied)})" if done.applied else ""
-    return f"{', '.join(parts) or f'{len(done.steps)} steps done'}{names}"
+    return f"{', '.join(parts)}{names}"
 
 
 def _plan(call: Invocation, *, is_missing: bool, **options: Any) -> Result:

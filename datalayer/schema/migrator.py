@@ -8,7 +8,7 @@ it; never models.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -39,11 +39,11 @@ from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.pending import pending
 from datalayer.schema.numbered.run import run
 from datalayer.schema.pgchange.migrate import migrate_existing
-from datalayer.schema.plan import Step, step_of
+from datalayer.schema.plan import Step, object_of, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
 from datalayer.schema.snapshot import read, runnable
 from datalayer.schema.target import Target, target_of
-from datalayer.schema.tokens import fold
+from datalayer.schema.tokens import fold, split
 
 __all__ = ["MigrationResult", "migrate"]
 
@@ -198,7 +198,16 @@ def _merged(first: MigrationResult, second: MigrationResult) -> MigrationResult:
 
 
 def _made(steps: Sequence[Step]) -> tuple[str, ...]:
-    return tuple(f"{step.kind} {step.name}" for step in steps if step.name and step.kind != "function")
+    """Give the objects that steps make; several of one table may share a step."""
+    return tuple(" ".join(made) for step in steps for made in _made_by_step(step))
+
+
+def _made_by_step(step: Step) -> Iterator[tuple[str, str]]:
+    if step.kind == "index" and step.sql.startswith("CREATE"):
+        # built under another name first, where the table has rows
+        yield "index", step.name
+    elif step.kind not in ("function", "index"):
+        yield from (made for statement in split(step.sql) if (made := object_of(statement)) is not None)
 
 
 class _Sqlite:
@@ -215,10 +224,7 @@ class _Sqlite:
 
     def run(self, *, plan: bool) -> MigrationResult:
         target, folder = self.target, self.target.folder
-        with self.engine.transaction(read=True):
-            is_fresh = self.is_fresh()
-            if not is_fresh and target.is_own:
-                self.call.refuse_if_foreign(differences(target.schema, read(self.engine.connection())))
+        is_fresh = self.waited(self.look)
         if is_fresh and target.to is None and (folder is None or target.has_consolidated):
             result = self.create(plan=plan)
             if result is not None:
@@ -226,7 +232,7 @@ class _Sqlite:
         if folder is None:
             return self.change(plan=plan)
         taken = MigrationResult()
-        if not is_fresh and not history.applied_names(self.engine):
+        if not is_fresh and not self.waited(lambda: history.applied_names(self.engine)):
             # a plan records nothing, so it tells what differs from the whole schema instead
             taken = None if plan else self.call.take_over(folder, self.locked)
             if taken is None:
@@ -235,6 +241,14 @@ class _Sqlite:
         if target.to is not None or self.wanted is None or (plan and done.steps):
             return done
         return _merged(done, self.change(plan=plan))
+
+    def look(self) -> bool:
+        """Say whether the database is fresh; another program's is refused."""
+        with self.engine.transaction(read=True):
+            is_fresh = self.is_fresh()
+            if not is_fresh and self.target.is_own:
+                self.call.refuse_if_foreign(differences(self.target.schema, read(self.connection)))
+            return is_fresh
 
     def is_fresh(self) -> bool:
         """Whether nothing of a user stands in the file."""
@@ -265,18 +279,23 @@ class _Sqlite:
 
     def change(self, *, plan: bool) -> MigrationResult:
         """Bring an existing database to the whole schema."""
-        if self.wanted is None:
+        wanted = self.wanted
+        if wanted is None:
             raise self.target.unknown or MigrationRefused(f"{self.target.source} tells no schema")
-        with self.engine.transaction(read=True):
-            planned = self.plan(self.wanted)
-            steps = steps_of(self.connection, planned, measured=plan)
-            missing = self.unrecorded()
-            if plan:
-                foresee(self.connection, planned, self.call.consent)
+        planned, steps, missing = self.waited(lambda: self.foretell(wanted, plan=plan))
         if plan or (planned.is_empty and not missing):
             result = MigrationResult(missing, _made_by(planned), steps)
             return replace(result, nothing_to_do=planned.is_empty and not missing)
         return self.locked(self.change_now, unguard=True)
+
+    def foretell(self, wanted: Wanted, *, plan: bool) -> tuple[Plan, tuple[Step, ...], tuple[str, ...]]:
+        """Give the plan, its steps and the names to record, from one snapshot."""
+        with self.engine.transaction(read=True):
+            planned = self.plan(wanted)
+            steps = steps_of(self.connection, planned, measured=plan)
+            if plan:
+                foresee(self.connection, planned, self.call.consent)
+            return planned, steps, self.unrecorded()
 
     def change_now(self) -> MigrationResult:
         """Plan once more, now that nobody else writes, and do it."""
@@ -314,17 +333,29 @@ class _Sqlite:
 
     def locked(self, act: Callable[[], T], *, unguard: bool = False) -> T:
         """Act in a write transaction, waiting for the lock until the deadline."""
-        while True:
+
+        def attempt() -> T:
             guard = unguarded(self.engine) if unguard else without_references(self.engine)
+            with guard, self.engine.transaction():
+                return act()
+
+        return self.waited(attempt)
+
+    def waited(self, act: Callable[[], T]) -> T:
+        """Act, and again while others lock the database, until the deadline; errors come as ours."""
+        while True:
             try:
-                with guard, self.engine.transaction():
-                    return act()
+                return self.translated(act)
             except DatabaseBusy:
                 if monotonic() >= self.call.deadline:
                     raise
                 sleep(0.05)
-            except sqlite3.Error as exc:
-                raise self.failure(exc) from exc
+
+    def translated(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except sqlite3.Error as exc:
+            raise self.failure(exc) from exc
 
     def failure(self, exc: sqlite3.Error) -> DataLayerError:
         """Say what SQLite refused; everything has been rolled back."""

@@ -10,6 +10,7 @@ from schema.pairs import Pair
 
 from datalayer.engine.opening import open_engine
 from datalayer.schema.migrator import migrate
+from datalayer.schema.target import target_of
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def pair_of(tmp_path: Path, postgres_database: str) -> Iterator[Callable[[str], 
         pair = Pair(open_engine(tmp_path / "pair.db"), open_engine(postgres_database))
         pairs.append(pair)
         for engine in pair.engines:
-            migrate(engine, schema_file=file)
+            migrate(engine, target_of(schema_file=file))
         return pair
 
     yield make
