@@ -15,7 +15,8 @@ Rows = dict[tuple[object, ...], tuple[object, ...]]
 
 SHOP = """
 CREATE TABLE customer (
-    id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, born INTEGER, balance REAL NOT NULL DEFAULT 0
+    id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT, born INTEGER,
+    balance REAL NOT NULL DEFAULT 0
 );
 CREATE TABLE product (
     code TEXT PRIMARY KEY, title TEXT NOT NULL, price INTEGER NOT NULL CHECK (price >= 0), picture BLOB
@@ -99,7 +100,7 @@ def fill_shop(connection: sqlite3.Connection, count: int, *, seed: int = 0) -> N
     )
     connection.executemany(
         "INSERT INTO document VALUES (?, ?, ?)",
-        [(n, f"text {n} " * (n * n % 700 + 1), '{"n": %d}' % n) for n in range(1, count // 10 + 2)],
+        [(n, f"text {n} " * (n * n % 700 + 1), f'{{"n": {n}}}') for n in range(1, count // 10 + 2)],
     )
     connection.execute("COMMIT")
 
