@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from datalayer.cli.arguments import Parser, add_lock_timeout
 from datalayer.cli.failure import UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table, bytes_text
 from datalayer.cli.progress import Progress
-from datalayer.errors import DatabaseUnavailable, MigrationRefused
+from datalayer.errors import DatabaseBusy, DatabaseUnavailable, MigrationRefused
+
+if TYPE_CHECKING:
+    from datalayer.store import Store
 
 __all__ = ["COMMANDS"]
 
@@ -68,10 +72,8 @@ def _run(call: Invocation) -> Result:
         planned = _plan(call, is_missing=is_missing, **options)
         if arguments.plan:
             return planned
-    # short waits, many of them: SQLite's own wait cannot be interrupted. The journal mode of a file that
-    # another program made is that program's.
     with (
-        call.make(busy_timeout_s=min(arguments.lock_timeout, 1.0), keeps_journal_mode=True) as store,
+        _opened(call, monotonic() + arguments.lock_timeout) as store,
         Progress(call.terminal, "migrate", None) as progress,
     ):
         done = store.migrate(progress=progress.advance, **options)
@@ -91,6 +93,19 @@ def _run(call: Invocation) -> Result:
         lines.append(f"backup before it: {done.backup}")
     lines += [f"{one['id']} {one['file']}: {one['message']}" for one in done.findings]
     return Result(facts, lines, list(done.findings))
+
+
+def _opened(call: Invocation, deadline: float) -> Store:
+    """Open the database, waiting for who has all of it to himself, as a VACUUM does."""
+    while True:
+        try:
+            # short waits, many of them: SQLite's own wait cannot be interrupted. The journal mode of a file
+            # that another program made is that program's.
+            wait_s = min(call.arguments.lock_timeout, 1.0)
+            return call.make(busy_timeout_s=wait_s, keeps_journal_mode=True)
+        except DatabaseBusy:
+            if monotonic() >= deadline:
+                raise
 
 
 def _options(call: Invocation) -> dict[str, Any]:

@@ -27,10 +27,10 @@ def read_on(path: str, sql: str) -> list[list[Row]]:
         return answers
 
 
-def write_on(path: str, sql: str) -> None:
+def write_on(path: str, sql: str, lock: str = "IMMEDIATE") -> None:
     """Write, and commit when somebody says a word."""
     with closing(plain_connect(path)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"BEGIN {lock}")
         connection.execute(sql)
         _hold()
         connection.execute("COMMIT")

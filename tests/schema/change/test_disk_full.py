@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import apsw
 import pytest
 from support.apsw_engine import ApswEngine, open_apsw
+from support.commands import program
 from support.faulty_disk import Fault, FaultyDisk
 from support.live_schema import differing, dump, rows
 from support.oracle import whole
+from support.source_tree import ROOT
 
 from datalayer.engine.connection import Options
 from datalayer.errors import DatabaseUnavailable, DataLayerError
@@ -225,12 +228,75 @@ def test_a_fault_at_any_call_leaves_the_old_state(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("journal", JOURNALS)
-def test_a_disk_that_fills_up_while_pages_leave_the_cache_leaves_the_old_state(
-    sweep: _Sweep, journal: str
+@pytest.mark.parametrize("fault", ["full", "write"])
+def test_a_fault_while_pages_leave_the_cache_leaves_the_old_state(
+    sweep: _Sweep, journal: str, fault: Fault
 ) -> None:
-    # some 8 MB of pages, of which 2 MB are held in memory
-    sweep.make(journal, 8_000, page_size=4096)
+    # the cache of a migration holds 31 of such pages, so that every stage of it writes
+    sweep.make(journal, 300, page_size=65536)
 
-    calls = sweep.count("full")
-    for place in range(0, calls, calls // 8):
-        sweep.fail_at("full", place)
+    for place in range(sweep.count(fault)):
+        sweep.fail_at(fault, place)
+
+
+FOLDER = {
+    "0001_first.sql": "CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT); INSERT INTO a (t) VALUES ('x');",
+    "0002_second.sql": "CREATE TABLE b (a INTEGER REFERENCES a); INSERT INTO b SELECT id FROM a;",
+    "0003_third.sql": "ALTER TABLE a ADD COLUMN n INTEGER; UPDATE a SET n = 3; CREATE INDEX a_n ON a (n);",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", JOURNALS)
+@pytest.mark.parametrize("kind", ["a schema file", "numbered files"])
+def test_a_fresh_database_is_made_whole_or_not_at_all(
+    tmp_path: Path, disk: FaultyDisk, journal: str, kind: str
+) -> None:
+    for name, text in FOLDER.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "whole.sql").write_text(AFTER, encoding="utf-8")
+    numbered = kind == "numbered files"
+    target = target_of(folder=tmp_path) if numbered else target_of(schema_file=tmp_path / "whole.sql")
+    places, made = 0, False
+
+    while not made:
+        path = tmp_path / f"app-{places}.db"
+        connection = apsw.Connection(str(path))
+        connection.execute(f"PRAGMA journal_mode = {journal}; PRAGMA user_version = 7").fetchall()
+        connection.close()
+        empty = whole(str(path), connect=apsw.Connection)
+        with _opened(path, disk) as engine:
+            disk.watch("full", places)
+            try:
+                migrate(engine, target, consent=Consent(skip_backup=True))
+                made = True
+            except DatabaseUnavailable as exc:
+                assert "the disk is full" in str(exc)
+                assert differing(empty, whole(str(path), connect=apsw.Connection)) == []
+            disk.heal()
+            assert engine.fetch_one("PRAGMA foreign_keys") == (1,)
+            assert migrate(engine, target, consent=Consent(skip_backup=True)).nothing_to_do == made
+        places += 1
+
+    assert places > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_the_command_ends_with_3_where_the_file_cannot_grow(tmp_path: Path, journal: str) -> None:
+    path, schema = tmp_path / "app.db", tmp_path / "desired.sql"
+    _make(path, journal, 2_000, page_size=4096)
+    before = path.read_bytes()
+    schema.write_text(AFTER, encoding="utf-8")
+    most = len(before) // 4 if journal == "wal" else len(before)
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))"
+    words = ["migrate", "--database", path, "--schema", schema, "--no-backup"]
+    words += [f"--rename={old}={new}" for old, new in CONSENT.renames.items()]
+
+    ended = subprocess.run(program(words, limited), cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 3, ended.stderr
+    assert "cannot be used" in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 3
+    assert path.read_bytes() == before
+    assert subprocess.run(program(words), cwd=ROOT, capture_output=True, check=False).returncode == 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from time import monotonic
 
 import pytest
@@ -203,14 +204,18 @@ def test_a_writer_in_another_process_is_waited_for_until_the_timeout(
     assert opened.fetch_one("PRAGMA foreign_keys") == (1,)
 
 
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
 def test_what_a_writer_commits_while_it_is_waited_for_is_migrated_too(
-    opened: Engine, path: Path, target: Target
+    opened: Engine, path: Path, target: Target, lock: str
 ) -> None:
-    with worker(_LOCKS, "write_on", str(path), "UPDATE item SET a = 'other' WHERE id = 1") as writer:
+    with worker(_LOCKS, "write_on", str(path), "UPDATE item SET a = 'other' WHERE id = 1", lock) as writer:
         assert writer.line() == "holding"
-        writer.begin()
+        # longer than a statement waits, much shorter than the migration does
+        release = Timer(0.3, writer.begin)
+        release.start()
         done = migrate(opened, target, consent=Consent(skip_backup=True), lock_timeout_s=30)
         writer.result()
+        release.join()
 
     assert not done.nothing_to_do
     assert opened.fetch_one(ASKED) == ("other", 1)
@@ -224,3 +229,22 @@ def test_of_many_migrators_at_once_one_does_it_and_the_others_find_nothing_to_do
 
     assert sorted(idle) == [False, True, True, True, True]
     assert soundness(path) == [("ok",)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_the_command_waits_for_a_writer_as_long_as_it_is_told_to(path: Path, schema: Path, lock: str) -> None:
+    words = ["migrate", "--database", path, "--schema", schema, "--lock-timeout", "60"]
+
+    with worker(_LOCKS, "write_on", str(path), "UPDATE item SET a = 'other' WHERE id = 1", lock) as writer:
+        assert writer.line() == "holding"
+        # longer than the command's connection waits by itself
+        release = Timer(2.5, writer.begin)
+        release.start()
+        ended = subprocess.run(program(words), cwd=ROOT, capture_output=True, text=True, check=False)
+        writer.result()
+        release.join()
+
+    assert ended.returncode == 0, ended.stderr
+    recover(path)
+    assert whole(str(path))["rows of item"][0][1] == ("text", b"other")
