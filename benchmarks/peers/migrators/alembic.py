@@ -89,6 +89,8 @@ def _alter(op: Operations, wish: TableWish) -> None:
         # "auto" makes no new table where the order alone changes
         order["recreate"] = "always"
         order["partial_reordering"] = [tuple(column.name for column in wish.pair.wanted.columns)]
+    if any(check.name is None for check in (*wish.new_checks, *wish.gone_checks)):
+        order["recreate"] = "always"
     with op.batch_alter_table(
         wish.new_name, table_args=tuple(checks), naming_convention=_NAMES, **order
     ) as batch:

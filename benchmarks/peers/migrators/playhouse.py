@@ -76,7 +76,7 @@ def _alter(migrator: SqliteMigrator, wish: TableWish) -> None:
         if old not in wish.types:
             migrator.migrate(migrator.drop_column_default(table, name))
             if default is not None:
-                migrator.migrate(migrator.add_column_default(table, name, default))
+                migrator.migrate(migrator.add_column_default(table, name, _default_text(default)))
     for old, is_not_null in wish.not_null.items():
         name = wish.renames.get(old, old)
         if old not in wish.types:
@@ -89,6 +89,11 @@ def _field(column: Column) -> Declared:
     if column.is_not_null and column.default is not None:
         default = _value(column.default)
     return Declared(column.type, null=not column.is_not_null, default=default, constraints=_default(column))
+
+
+def _default_text(text: str) -> str:
+    """Give a default so that it is taken for SQL: a literal as it is, all else in parentheses."""
+    return text if text.isdigit() or text.endswith(("'", ")")) else f"({text})"
 
 
 def _default(column: Column) -> list[Any]:

@@ -59,6 +59,8 @@ def _check(wish: TableWish) -> None:
         _type(column)
     for column in wish.added:
         _type(column)
+        if column.is_not_null and column.default is None:
+            raise CannotExpress("a new NOT NULL column without default")
         if not column.is_not_null and column.default is not None:
             # a default for new rows alone is set by transform afterwards: rows that are there stay NULL
             raise CannotExpress("a new column that may be NULL with a default for the rows that are there")

@@ -95,7 +95,8 @@ def read_wish(path: Path, script: str, renames: Mapping[str, str]) -> Wish:
     if any(pair.found.kind != "table" or pair.wanted.kind != "table" for pair in pairing.pairs):
         _refuse_other_kinds(pairing.pairs)
     pairs = [pair for pair in pairing.pairs if pair.wanted.kind == "table"]
-    tables = [_table_wish(pair, names) for pair in pairs]
+    known = {fold(pair.found.name): pair for pair in pairs}
+    tables = [_table_wish(pair, names, known) for pair in pairs]
     tables = [one for one in tables if not one.is_empty or one.table != one.new_name]
     before, after = _around(found, wanted, names)
     before += tuple(_fillings(found, tables))
@@ -149,14 +150,29 @@ def _around(
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str, str], ...]]:
     """Give drops of what goes or changes, and the statements of what is new, changed, or may be lost."""
     old, new = _objects(found, names), _objects(wanted, names)
+    nothing: tuple[str, str, object] = ("", "", None)
+    gone = [key for key, (_, _, shape) in old.items() if shape != new.get(key, nothing)[2]]
+    changed = [key for key, (_, _, shape) in new.items() if old.get(key, nothing)[2] != shape]
+    if any(kind == "view" for kind, _ in gone):
+        # views stand on views: without one of them, SQLite lets no table be renamed
+        views = {fold(view.name) for view in (*found.views, *wanted.views)}
+        on_views = {fold(t.name) for t in (*found.triggers, *wanted.triggers) if fold(t.table) in views}
+        moved = [("view", name) for name in views] + [("trigger", name) for name in on_views]
+        gone += [key for key in old if key in moved and key not in gone]
+        changed += [key for key in new if key in moved and key not in changed]
+    # triggers of one table fire in the order in which they were made
+    tables = {fold(t.name): fold(t.table) for t in (*found.triggers, *wanted.triggers)}
+    again = {tables[name] for kind, name in (*gone, *changed) if kind == "trigger"}
+    gone += [key for key in old if key[0] == "trigger" and tables[key[1]] in again and key not in gone]
+    changed += [key for key in new if key[0] == "trigger" and tables[key[1]] in again]
+    changed = [key for key in new if key in changed]
     kinds = ("trigger", "view", "index")
     before = [
-        f"DROP {kind.upper()} {quote(name)}"
+        f"DROP {kind.upper()} {quote(old[kind, name][0])}"
         for wished in kinds
-        for (kind, _), (name, _, shape) in old.items()
-        if kind == wished and shape != new.get((kind, fold(name)), ("", "", None))[2]
+        for kind, name in gone
+        if kind == wished
     ]
-    changed = [key for key, (_, _, shape) in new.items() if old.get(key, ("", "", None))[2] != shape]
     after = [(key[0], new[key][0], new[key][1]) for key in changed]
     return tuple(before), tuple(sorted(after, key=lambda one: ("index", "view", "trigger").index(one[0])))
 
@@ -174,7 +190,7 @@ def _objects(
     }
 
 
-def _table_wish(pair: Pair, names: frozenset[str]) -> TableWish:
+def _table_wish(pair: Pair, names: frozenset[str], known: Mapping[str, Pair]) -> TableWish:
     found, wanted = pair.found, pair.wanted
     kept = [
         (source, column)
@@ -201,7 +217,7 @@ def _table_wish(pair: Pair, names: frozenset[str]) -> TableWish:
             for old, new in kept
             if _said(old.default, names) != _said(new.default, names)
         },
-        *_rules(pair, names, now),
+        *_rules(pair, names, now, known),
         _is_reordered(pair),
         tuple(column.name for column in sorted(wanted.columns, key=_place) if column.key_position)
         if is_key_changed
@@ -238,8 +254,13 @@ def _is_reordered(pair: Pair) -> bool:
     return natural != [column.name for column in pair.wanted.columns if not column.is_hidden]
 
 
-def _rules(pair: Pair, names: frozenset[str], now: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
-    """Give the checks, uniques and references that are new, and those that go, in the order of TableWish."""
+def _rules(
+    pair: Pair, names: frozenset[str], now: Mapping[str, str], known: Mapping[str, Pair]
+) -> Iterator[tuple[Any, ...]]:
+    """Give the checks, uniques and references that are new, and those that go, in the order of TableWish.
+
+    `known` are all pairs: a reference follows the renames of its parent by itself.
+    """
     found, wanted = pair.found, pair.wanted
 
     def check(one: Check, renamed: Mapping[str, str]) -> object:
@@ -252,7 +273,12 @@ def _rules(pair: Pair, names: frozenset[str], now: Mapping[str, str]) -> Iterato
 
     def reference(one: ForeignKey, renamed: Mapping[str, str]) -> object:
         columns = [renamed.get(fold(name), fold(name)) for name in one.columns]
-        goal = (fold(one.parent), [fold(name) for name in one.parent_columns])
+        parent = known.get(fold(one.parent)) if renamed is now else None
+        after = {fold(old.name): new for new, old in parent.sources.items()} if parent else {}
+        goal = (
+            fold(parent.wanted.name if parent else one.parent),
+            [after.get(fold(name), fold(name)) for name in one.parent_columns],
+        )
         return columns, goal, one.on_delete, one.on_update, one.is_deferrable, one.is_deferred
 
     rules: list[tuple[Sequence[Any], Sequence[Any], Callable[[Any, Mapping[str, str]], object]]] = [
