@@ -8,6 +8,7 @@ Prints JSON: wall and CPU seconds from opening the file to closing it, the most 
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -56,7 +57,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _most_memory() -> float:
     """Give the most megabytes of this program: getrusage() would count those of the one that started it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    status = Path("/proc/self/status")
+    if not status.exists():
+        # not Linux: bytes on macOS
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    lines = status.read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 

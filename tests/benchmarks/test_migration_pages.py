@@ -13,7 +13,7 @@ from support.source_tree import ROOT
 
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the installed package
 
-from benchmarks.harness import read_reports
+from benchmarks.harness import Row, Table, read_reports
 from benchmarks.peers.migrators import TOOLS, CannotExpress, changes_of, read_wish
 from benchmarks.peers.migrators.wish import done_around
 
@@ -46,6 +46,12 @@ def test_every_case_has_one_outcome_for_every_tool() -> None:
 
     assert len({sum(value or 0 for value in row.cells.values()) for row in outcomes.rows}) == 1
     assert {row.name: sum(value or 0 for value in row.cells.values()) for row in causes.rows} == silent
+
+
+def test_numbers_of_things_have_no_decimals() -> None:
+    table = Table("Cases", ["passed", "seconds"], [Row("one", {"passed": 1234, "seconds": 1.5})])
+
+    assert table.render().splitlines()[-1].split() == ["one", "1,234", "1.50"]
 
 
 def make(path: Path, script: str) -> Path:
