@@ -18,7 +18,7 @@ from datalayer.schema.salvage.pages import (
 )
 from datalayer.schema.salvage.reading import Reading
 from datalayer.schema.salvage.record import Decoder, read_varint
-from datalayer.schema.salvage.walk import Tree, Walk, start_of
+from datalayer.schema.salvage.walk import Spill, Tree, Walk, start_of
 
 __all__ = ["Content", "Record"]
 
@@ -50,7 +50,11 @@ class Content:
         local = page[cell.payload : cell.payload + cell.local]
         if cell.local == cell.size:
             return local
-        pages = self.walk.chains.get(number << 16 | cell.start)
+        key = number << 16 | cell.start
+        pages = self.walk.chains.get(key)
+        if pages is None and key not in self.walk.partial_chains:
+            # the walk has not seen this cell: its page is damaged
+            pages = self.walk.late_chain(Spill(number, cell.start, cell.overflow, cell.size - cell.local))
         return None if pages is None else self.joined(local, pages, cell.size)
 
     def joined(self, local: bytes, pages: list[int], size: int) -> bytes | None:

@@ -40,10 +40,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of pages from `first` on that starts at `offset` of the file."""
+    """A run of pages from `first` on that starts at `offset` of the file; `last` where it ends early."""
 
     first: int
     offset: int
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +73,27 @@ class Reading:
     def main_page(self, number: int) -> bytes:
         """Give what the main file itself has of a page, whatever the log says."""
         size = self.layout.page_size
-        segments = self.segments
-        segment = segments[0]
-        if len(segments) > 1:
-            for later in segments[1:]:
-                if later.first > number:
-                    break
+        segment = self.segments[0]
+        for later in self.segments[1:]:
+            if later.first <= number:
                 segment = later
+        if segment.last is not None and number > segment.last:
+            return b""
         start = segment.offset + (number - segment.first) * size
-        stop = start + size
-        after = next((later for later in segments if later.first == number + 1), None)
-        if after is not None and after.offset < stop:
-            stop = max(start, after.offset)
-        return self.data[start:stop] if start >= 0 else b""
+        return self.data[start : start + size] if start >= 0 else b""
 
     def exists(self, number: int) -> bool:
         """Whether a page of this number can hold content."""
         return 1 <= number <= self.page_count and number != self.layout.locked_page
 
-    def shifted(self, segments: Sequence[Segment], page_count: int) -> Reading:
-        """Give the reading with other places for its pages."""
-        return replace(self, segments=tuple(segments), page_count=page_count)
+    def shifted(
+        self, segments: Sequence[Segment], page_count: int, mended: Mapping[int, bytes], problem: Problem
+    ) -> Reading:
+        """Give the reading with other places for its pages; pages of the log count before `mended` ones."""
+        return replace(
+            self,
+            segments=tuple(segments),
+            page_count=page_count,
+            overlay={**mended, **self.overlay},
+            problems=(*self.problems, problem),
+        )

@@ -28,6 +28,7 @@ from datalayer.schema.salvage.outcome import (
 )
 from datalayer.schema.salvage.placing import is_suspect, place
 from datalayer.schema.salvage.reading import Reading
+from datalayer.schema.salvage.realign import realign
 from datalayer.schema.salvage.rows import TableRows
 from datalayer.schema.salvage.survey import Holding, Progress, Survey, survey
 from datalayer.schema.salvage.walk import Tree
@@ -78,6 +79,7 @@ def choose(
     best: tuple[Reading, Survey] | None = None
     least = 0
     for reading in readings:
+        reading = realign(reading, read_stamps(image.data[:100]))
         found = survey(reading, _stamps(reading), expected, progress)
         faults = untidiness(found)
         if best is None or faults < least:

@@ -20,6 +20,7 @@ from datalayer.schema.salvage.walk import Range, Tree
 __all__ = ["TableRows"]
 
 _ALL: Range = (-(1 << 63), (1 << 63) - 1)
+_PAGES = 400
 Lost = Callable[[LostRow], None]
 
 
@@ -70,8 +71,7 @@ class TableRows:
                 for record in self.content.leaf(number):
                     seen.add(record.rowid)
         alive = self._alive(seen)
-        for number in damaged:
-            yield from self._damaged(number, _ALL, seen, alive, lost)
+        yield from self._damaged([(number, _ALL) for number in damaged], seen, alive, lost)
         yield from self._from_indexes(seen, alive, lost)
 
     def _mended(self, lost: Lost) -> Iterator[Row]:
@@ -88,13 +88,11 @@ class TableRows:
         def lives(rowid: int) -> bool:
             return rowid in alive if alive is not None else rowid not in coverage
 
-        for number, bounds in damaged:
-            yield from self._damaged(number, bounds, seen, alive, lost)
+        yield from self._damaged(damaged, seen, alive, lost)
         damaged.clear()
         for tree in trees[len(own) :]:
             yield from self._leaves(tree, seen, damaged, lost, lives)
-        for number, bounds in damaged:
-            yield from self._damaged(number, bounds, seen, alive, lost)
+        yield from self._damaged(damaged, seen, alive, lost)
         yield from self._from_indexes(seen, alive, lost)
 
     def _leaves(
@@ -121,19 +119,48 @@ class TableRows:
         damaged.extend(pair for pair in tree.broken.items() if pair[0] not in known)
 
     def _damaged(
-        self, number: int, bounds: Range, seen: RowidSet, alive: RowidSet | None, lost: Lost
+        self, pages: Sequence[tuple[int, Range]], seen: RowidSet, alive: RowidSet | None, lost: Lost
     ) -> Iterator[Row]:
-        """Give the rows of a damaged leaf; those that are not whole go to `lost`."""
-        for record in carve_leaf(self.content, number, self.shape):
-            rowid = record.rowid
-            if not bounds[0] < rowid <= bounds[1] or (alive is not None and rowid not in alive):
-                continue
-            if record.values is None:
-                if rowid not in seen:
-                    self._partial(record, lost)
-            elif seen.add(rowid):
-                values = record.values
+        """Give the rows of damaged leaves that no index contradicts; `lost` gets those not whole."""
+        for start in range(0, len(pages), _PAGES):
+            found: dict[int, Record] = {}
+            for number, bounds in pages[start : start + _PAGES]:
+                for record in carve_leaf(self.content, number, self.shape):
+                    rowid = record.rowid
+                    if not bounds[0] < rowid <= bounds[1] or (alive is not None and rowid not in alive):
+                        continue
+                    if record.values is None:
+                        if rowid not in seen:
+                            self._partial(record, lost)
+                    elif rowid not in seen:
+                        found.setdefault(rowid, record)
+            for rowid, values in self._undisputed(found, lost):
+                seen.add(rowid)
                 yield Row(rowid, self.shape.finish(rowid, values)[0])
+
+    def _undisputed(self, found: dict[int, Record], lost: Lost) -> Iterator[tuple[int, list[Value]]]:
+        """Leave out the rows whose values a sound index tells otherwise: their bytes were overwritten."""
+        disputed: set[int] = set()
+        for index in self.holding.indexes:
+            tree = self.holding.index_trees.get(index.name)
+            if tree is None or not tree.is_complete or not found:
+                continue
+            for rowid, told in known_columns(self.content, index, tree, self.shape):
+                record = found.get(rowid)
+                if record is not None and self._differs(record.values or [], told):
+                    disputed.add(rowid)
+        for rowid, record in found.items():
+            if rowid not in disputed:
+                yield rowid, record.values or []
+            elif record.values:
+                reason = "an index tells other values; the page is damaged"
+                lost(LostRow(self.shape.name, rowid, record.values, reason, record.page))
+
+    def _differs(self, values: Sequence[Value], told: dict[int, Value]) -> bool:
+        return any(
+            place != self.shape.alias and place < len(values) and values[place] != value
+            for place, value in told.items()
+        )
 
     def _partial(self, record: Record, lost: Lost) -> None:
         page = self.content.reading.page(record.page)

@@ -74,6 +74,9 @@ class Shape:
         against = 0.0
         if count > len(self.columns) or count < self.least:
             against += 3.0
+        elif count < len(self.columns):
+            # columns may have been added later, but a table of that many columns is the likelier one
+            against += 0.1
         if self.alias is not None and abs(rowid) > _WILD:
             against += 0.3
         for place, value in enumerate(values[: len(self.columns)]):

@@ -326,6 +326,16 @@ class Walk:
             self.note("overflow", spill.page, f"an overflow chain of page {spill.page} is too long")
         return pages
 
+    def late_chain(self, spill: Spill) -> list[int] | None:
+        """Claim the chain of a cell that was found on a damaged page, if all its pages are still free."""
+        pages = list(self._chain(spill))
+        needed = -(-spill.size // (self.usable - 4))
+        if len(pages) < needed or int.from_bytes(self.reading.page(pages[-1])[:4], "big"):
+            return None
+        self.mark_overflow(pages)
+        self.chains[spill.page << 16 | spill.at] = pages
+        return pages
+
     def claim_freelist(self, trunk: int, count: int) -> None:
         """Follow the freelist from its first trunk page; `count` is what the header says it holds."""
         found = 0

@@ -45,8 +45,8 @@ def write(
     """Write a new database; `target` must not exist. `progress` is called with a table and its rows so far.
 
     The schema is the file's own; where `expected` has a table of the same columns, or one that the file
-    lacks, its text counts. Raises DatabaseUnavailable where the target exists or cannot be written; a target that
-    was not finished is removed.
+    lacks, its text counts. Raises DatabaseUnavailable where the target exists or cannot be written; a
+    target that was not finished is removed.
     """
     path = Path(target)
     if path.exists():
@@ -62,7 +62,7 @@ def write(
 
 
 def target_schema(found: Schema, expected: Schema | None) -> Schema:
-    """Give the schema to write: the file's own, with the expected text where a table's columns are the same."""
+    """Give the schema to write: the file's own, with the expected text of tables with the same columns."""
     if expected is None:
         return found
     tables = [_better(table, expected.table(table.name)) for table in found.tables]

@@ -1,0 +1,182 @@
+"""Bytes or pages that were inserted into a file or are missing from it: the pages behind them put back.
+
+What lies behind the place is shifted by one distance. Each page that makes sense where it should be, and each
+link that leads to what it should, speaks for one side; the place is where both sides together say most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from datalayer.schema.salvage.header import Stamps
+from datalayer.schema.salvage.outcome import Problem
+from datalayer.schema.salvage.pages import (
+    TABLE_INNER,
+    TABLE_LEAF,
+    PageHeader,
+    cell_at,
+    header_of,
+    is_cell,
+    is_plausible,
+)
+from datalayer.schema.salvage.reading import Reading, Segment
+from datalayer.schema.salvage.walk import start_of
+
+__all__ = ["realign"]
+
+_LEAST_GAIN = 2.5
+
+
+def realign(reading: Reading, stamps: Stamps) -> Reading:
+    """Give the reading with its pages where they belong; itself where nothing is shifted."""
+    best: tuple[float, int, int] = (_LEAST_GAIN, 0, 0)
+    for distance in _distances(reading, stamps):
+        gain, first = _Evidence(reading, distance).split()
+        if gain > best[0]:
+            best = (gain, distance, first)
+    _, distance, first = best
+    if not distance:
+        return reading
+    size = reading.layout.page_size
+    count = max(-(-(len(reading.data) - distance) // size), first)
+    # where pages are missing those before the place are cut off at it, and the missing ones read as nothing
+    gone = -(distance // size) if distance < 0 and distance % size == 0 else 0
+    segments = (
+        Segment(1, 0, first - 1 - gone),
+        Segment(first, (first - 1) * size + distance),
+    )
+    mended = {} if distance % size == 0 else _mended(reading, first - 1, distance)
+    what = "too many" if distance > 0 else "missing"
+    problem = Problem("shift", first - 1, f"{abs(distance)} bytes are {what} before page {first}")
+    return reading.shifted(segments, count, mended, problem)
+
+
+def _distances(reading: Reading, stamps: Stamps) -> list[int]:
+    """Give the distances by which the file's length can be explained."""
+    size, length = reading.layout.page_size, len(reading.data)
+    found: list[int] = []
+    if stamps.page_count and abs(length - stamps.page_count * size) < length:
+        found.append(length - stamps.page_count * size)
+    if length % size:
+        found += [length % size, length % size - size]
+    return [distance for distance in dict.fromkeys(found) if distance]
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    child: int
+    is_table: bool
+    low: int
+    high: int
+
+
+class _Evidence:
+    """What speaks, page by page, for where it stands and for where it would stand when shifted."""
+
+    def __init__(self, reading: Reading, distance: int) -> None:
+        self.reading = reading
+        self.size = reading.layout.page_size
+        self.usable = reading.layout.usable
+        self.distance = distance
+        self.count = max(1, (len(reading.data) - distance) // self.size)
+        self.here = [0.0] * (self.count + 2)
+        self.there = [0.0] * (self.count + 2)
+
+    def at(self, number: int, shift: int) -> bytes:
+        start = (number - 1) * self.size + shift
+        page = self.reading.data[start : start + self.size] if start >= 0 else b""
+        return page.ljust(self.size, b"\0")
+
+    def split(self) -> tuple[float, int]:
+        """Give how much more is explained when the pages from some number on are shifted, and that number."""
+        aligned = self.distance % self.size == 0
+        for number in range(1, self.count + 1):
+            for shift in (0, self.distance):
+                if aligned and shift and (number - 1) * self.size + shift < len(self.reading.data) - shift:
+                    continue
+                page = self.at(number, shift)
+                if not is_plausible(page, start_of(number), self.usable):
+                    continue
+                if not aligned:
+                    (self.there if shift else self.here)[number] += 1.0
+                self._weigh_links(page, number)
+        return self._best()
+
+    def _weigh_links(self, page: bytes, number: int) -> None:
+        header = header_of(page, start_of(number))
+        if header is None:
+            return
+        links = _overflows(page, header, self.usable) if header.is_leaf else ()
+        for first in links:
+            if 1 <= first <= self.count:
+                self.here[first] += 0.5 * self._is_overflow(first, 0)
+                self.there[first] += 0.5 * self._is_overflow(first, self.distance)
+        for link in () if header.is_leaf else _links(page, header, self.usable):
+            if 1 <= link.child <= self.count:
+                self.here[link.child] += self._holds(link, 0)
+                self.there[link.child] += self._holds(link, self.distance)
+
+    def _is_overflow(self, number: int, shift: int) -> bool:
+        page = self.at(number, shift)
+        after = int.from_bytes(page[:4], "big")
+        return after <= self.count and any(page) and not is_plausible(page, 0, self.usable)
+
+    def _holds(self, link: _Link, shift: int) -> float:
+        """Say how well a page fits to a link: 1 where its rowids lie in the range, less for an index."""
+        page = self.at(link.child, shift)
+        if not is_plausible(page, start_of(link.child), self.usable):
+            return 0.0
+        header = header_of(page, start_of(link.child))
+        if header is None or header.is_table != link.is_table or not header.pointers:
+            return 0.0
+        if not link.is_table:
+            return 0.2
+        ends = [cell_at(page, header.pointers[at], header.kind, self.usable) for at in (0, -1)]
+        inside = [cell is not None and link.low < cell.rowid <= link.high for cell in ends]
+        return 1.0 if all(inside) else 0.0
+
+    def _best(self) -> tuple[float, int]:
+        least = 2 if self.distance > 0 else 2 - self.distance // self.size
+        gain = sum(self.there[least:]) - sum(self.here[least:])
+        best = (gain, least)
+        for first in range(least + 1, self.count + 2):
+            gain += self.here[first - 1] - self.there[first - 1]
+            if gain > best[0]:
+                best = (gain, first)
+        return best
+
+
+def _links(page: bytes, header: PageHeader, usable: int) -> Iterator[_Link]:
+    low, is_table = -(1 << 63), header.kind == TABLE_INNER
+    for at in header.pointers:
+        cell = cell_at(page, at, header.kind, usable)
+        if cell is None:
+            return
+        yield _Link(cell.child, is_table, low, cell.rowid)
+        low = cell.rowid
+    yield _Link(header.child, is_table, low, (1 << 63) - 1)
+
+
+def _overflows(page: bytes, header: PageHeader, usable: int) -> Iterator[int]:
+    for at in header.pointers if header.kind == TABLE_LEAF else ():
+        cell = cell_at(page, at, header.kind, usable)
+        if cell is not None and cell.overflow:
+            yield cell.overflow
+
+
+def _mended(reading: Reading, number: int, distance: int) -> dict[int, bytes]:
+    """Put together the page that the place lies in: its start from here, its end from there."""
+    size, usable = reading.layout.page_size, reading.layout.usable
+    start = (number - 1) * size
+    here = reading.data[start : start + size].ljust(size, b"\0")
+    there = reading.data[max(start + distance, 0) : start + distance + size].ljust(size, b"\0")
+    header = header_of(here, start_of(number))
+    if header is None or not header.pointers:
+        return {}
+    cut = usable
+    for at in sorted(header.pointers, reverse=True):
+        if not (start_of(number) + 8 < at < usable and is_cell(there, at, header.kind, usable)):
+            break
+        cut = at
+    return {number: here[:cut] + there[cut:]}
