@@ -359,7 +359,7 @@ class Engine(ABC):
         if self.complete_violation is not None and isinstance(error, ConstraintViolation):
             self.complete_violation(state.conn, error, sql, params)
         if state.frames:
-            if state.frames[0].read and isinstance(error, DatabaseUnavailable):
+            if state.frames[0].read and _is_refused_write(exc):
                 error = DataLayerError("a read transaction cannot write", hint="begin it without read=True")
             state.failure = error
             self.notice_death(state)
@@ -412,6 +412,12 @@ class Engine(ABC):
 def leave_behind(thing: object) -> None:
     """Keep a thing that belongs to the parent process from ever being closed in this one."""
     _left_behind.append(thing)
+
+
+def _is_refused_write(exc: BaseException) -> bool:
+    """Say whether a driver's error is that of a write where only reading is allowed."""
+    code: str = getattr(exc, "sqlite_errorname", None) or getattr(exc, "sqlstate", None) or ""
+    return code.startswith(("SQLITE_READONLY", "25006"))
 
 
 def _is_gone(state: State) -> bool:

@@ -1,6 +1,6 @@
 """A disk that fails from the moment one says, as a VFS of apsw's SQLite.
 
-https://sqlite.org/c3ref/vfs.html. Reading never fails.
+https://sqlite.org/c3ref/vfs.html
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import apsw
 
 __all__ = ["Fault", "FaultyDisk"]
 
-Fault = Literal["full", "write", "sync"]
+Fault = Literal["full", "write", "sync", "read"]
 _ERRORS: dict[Fault, tuple[type[apsw.Error], int]] = {
     "full": (apsw.FullError, apsw.SQLITE_FULL),
     "write": (apsw.IOError, apsw.SQLITE_IOERR_WRITE),
     "sync": (apsw.IOError, apsw.SQLITE_IOERR_FSYNC),
+    "read": (apsw.IOError, apsw.SQLITE_IOERR_READ),
 }
 
 
 class FaultyDisk(apsw.VFS):
     """The system's VFS with faults. `name` is what a connection asks for; open it for the time of a block.
 
-    `full`: writes that make a file longer fail; `write`: all writes; `sync`: each sync.
+    `full`: writes that make a file longer fail; `write`: all writes; `sync`: each sync;
+    `read`: all reads.
     `count` is the number of calls that the present fault looks at, `on_write` is called before each write.
     """
 
@@ -80,6 +82,10 @@ class _File(apsw.VFSFile):
         longer = self.disk.fault == "full" and offset + len(data) > self.xFileSize()
         self.disk.pass_through("write", *(("full",) if longer else ()))
         super().xWrite(data, offset)
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        self.disk.pass_through("read")
+        return super().xRead(amount, offset)
 
     def xSync(self, flags: int) -> None:
         self.disk.pass_through("sync")

@@ -151,7 +151,8 @@ class _Sweep:
             error = self.try_it(engine)
             self.disk.heal()
             assert self.disk.failures, (fault, place)
-            assert error is not None or is_once, (fault, place)
+            # what is read after the commit may be read again
+            assert error is not None or is_once or fault == "read", (fault, place)
             expected = self.new if error is None else self.old
             connection: Any = engine.connection()
             assert differing(expected, dump(connection)) == [], (fault, place)
@@ -184,7 +185,7 @@ def sweep(tmp_path: Path, disk: FaultyDisk, target: Target) -> _Sweep:
 
 
 @pytest.mark.parametrize("journal", JOURNALS)
-@pytest.mark.parametrize("fault", ["full", "write", "sync"])
+@pytest.mark.parametrize("fault", ["full", "write", "sync", "read"])
 def test_a_fault_at_some_calls_leaves_the_old_state(sweep: _Sweep, journal: str, fault: Fault) -> None:
     sweep.make(journal, 10)
 
@@ -215,7 +216,7 @@ def test_a_commit_that_a_full_disk_refuses_leaves_the_connection_in_use(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("journal", JOURNALS)
-@pytest.mark.parametrize("fault", ["full", "write", "sync"])
+@pytest.mark.parametrize("fault", ["full", "write", "sync", "read"])
 @pytest.mark.parametrize("is_once", [False, True], ids=["for good", "once"])
 def test_a_fault_at_any_call_leaves_the_old_state(
     sweep: _Sweep, journal: str, fault: Fault, is_once: bool
