@@ -348,7 +348,9 @@ def _column_rows(connection: sqlite3.Connection, name: str) -> list[tuple[object
             "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?, 'main')",
             (name,),
         )
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorname != "SQLITE_ERROR":
+            raise
         # a virtual table whose module this SQLite lacks, or a view on something that is gone
         return []
 

@@ -89,6 +89,8 @@ class ApswCursor:
         return True
 
     def execute(self, sql: str, parameters: Sequence[Any] | None = ()) -> ApswCursor:
+        if self._owner.before_statement is not None:
+            self._owner.before_statement(sql)
         with _as_sqlite3():
             if self._owner.text_factory is str:
                 self._run(sql, tuple(parameters or ()))
@@ -147,13 +149,17 @@ class ApswCursor:
 
 
 class ApswConnection:
-    """A connection like sqlite3's in autocommit mode, over apsw's SQLite."""
+    """A connection like sqlite3's in autocommit mode, over apsw's SQLite.
+
+    `before_statement` is called with each statement, and may raise in its place.
+    """
 
     def __init__(self, name: str, *, vfs: str | None = None, timeout_s: float = 5.0) -> None:
         with _as_sqlite3():
             self.plain = apsw.Connection(name, flags=_FLAGS, vfs=vfs)
         self.plain.set_busy_timeout(int(timeout_s * 1000))
         self.text_factory: Any = str
+        self.before_statement: Callable[[str], object] | None = None
 
     @property
     def in_transaction(self) -> bool:

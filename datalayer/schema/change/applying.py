@@ -379,6 +379,8 @@ def _make_views_and_triggers(work: _Work) -> None:
         try:
             work.run(trigger.sql)
         except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorname != "SQLITE_ERROR":
+                raise
             raise MigrationRefused(
                 f"trigger {trigger.name} on {trigger.table} does not fit the new schema; nothing was changed",
                 why=str(exc),
@@ -416,7 +418,9 @@ def _check_references(work: _Work) -> None:
         for key in table.foreign_keys:
             if key in change.new_references or _has_other_ends(work.plan, change, key):
                 parent = work.plan.wanted.table(key.parent)
-                found += breaches.broken_references(work.connection, table, key, parent)
+                there = None if parent is None else breaches.in_place(parent)
+                child = breaches.in_place(table)
+                found += breaches.broken_references(work.connection, child, table, key, there)
     if found:
         raise refuse(found, "correct these rows, or add the rows that they refer to")
 
@@ -461,6 +465,8 @@ def _compile(work: _Work, name: str, sql: str) -> None:
     try:
         work.connection.execute(f"EXPLAIN {sql}").fetchall()
     except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorname != "SQLITE_ERROR":
+            raise
         raise MigrationRefused(
             f"{name} is no part of the schema and would not work any more; nothing was changed",
             why=str(exc),

@@ -18,7 +18,7 @@ from datalayer.schema.change.estimate import Size, seconds_of, size_of
 from datalayer.schema.change.layout import converts
 from datalayer.schema.change.pairing import Pair, Pairing, pair_up
 from datalayer.schema.change.planning import Change, Plan, make_plan
-from datalayer.schema.change.projection import is_filled, quote
+from datalayer.schema.change.projection import is_filled, key_columns, quote
 from datalayer.schema.plan import Step
 from datalayer.schema.snapshot import Column, Schema, read
 from datalayer.schema.tokens import fold
@@ -217,22 +217,45 @@ def _may_change(change: Change) -> bool:
 
 
 def foresee(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> None:
-    """Look, without changing anything, for the rows that would stop a plan. One or two passes a table.
+    """Look, without changing anything, for the rows that would stop a plan. A few passes a table.
 
     Raises MigrationRefused as `perform` would.
     """
     found: list[Breach] = []
     for change in plan.changes:
-        if change.way in ("scan", "rebuild") and change.pair.wanted.kind == "table":
+        if change.pair.wanted.kind == "table":
             try:
-                found += breaches.of_pair(connection, change.pair, change.pair.found.name)
-            except sqlite3.OperationalError:
+                found += _foreseen(connection, plan, change, consent)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorname != "SQLITE_ERROR":
+                    raise
                 # a rule that can only be computed in the new table is met when the plan is done
                 continue
-            if not consent.allow_data_loss:
-                found += breaches.lossy(connection, change.pair)
     if found:
         raise refuse(found, "correct these rows, or the schema")
+
+
+def _foreseen(
+    connection: sqlite3.Connection, plan: Plan, change: Change, consent: Consent
+) -> Iterator[Breach]:
+    pair = change.pair
+    table, rows = pair.wanted, breaches.in_old_rows(pair, pair.found.name)
+    if change.way in ("scan", "rebuild"):
+        yield from breaches.of_pair(connection, pair, pair.found.name)
+        if not consent.allow_data_loss:
+            yield from breaches.lossy(connection, pair)
+    else:
+        for index in plan.created_indexes:
+            if index.is_unique and fold(index.table) == fold(table.name):
+                yield from breaches.duplicates(connection, rows, table, index.name, index.terms, index.where)
+    for key in change.new_references:
+        parent = plan.pairing.pair_of(key.parent)
+        there = None if parent is None else breaches.in_old_rows(parent, parent.found.name)
+        if parent is not None and not key.parent_columns:
+            # the parent's rows are told by its old key, and found by its new one
+            names = key_columns(parent.wanted)
+            key = replace(key, parent_columns=tuple(names))
+        yield from breaches.broken_references(connection, rows, table, key, there)
 
 
 def steps_of(connection: sqlite3.Connection, plan: Plan, *, measured: bool) -> tuple[Step, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -238,6 +240,50 @@ def test_a_fault_while_pages_leave_the_cache_leaves_the_old_state(
 
     for place in range(sweep.count(fault)):
         sweep.fail_at(fault, place)
+
+
+class _Statements:
+    """Statements that are counted, of which one fails for a full disk."""
+
+    def __init__(self, bad: int | None) -> None:
+        self.bad = bad
+        self.told: list[str] = []
+
+    def __call__(self, sql: str) -> None:
+        if re.match(
+            r"PRAGMA (foreign_keys|legacy_alter_table|temp_store|query_only|writable_schema)\b|ROLLBACK", sql
+        ):
+            # these touch no disk
+            return
+        self.told.append(sql)
+        if len(self.told) - 1 == self.bad:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+            raise error
+
+
+@pytest.mark.slow
+def test_whichever_statement_meets_a_full_disk_the_old_state_stays(sweep: _Sweep) -> None:
+    sweep.make("wal", 10)
+    place, is_over = 0, False
+
+    while not is_over:
+        sweep.begin_anew()
+        with _opened(sweep.path, sweep.disk) as engine:
+            sweep.disk.fault = "full"
+            engine.connection().before_statement = statements = _Statements(place)
+            error = sweep.try_it(engine)
+            engine.connection().before_statement = None
+            sweep.disk.heal()
+            last = statements.told[-1]
+            expected = sweep.new if error is None else sweep.old
+            assert differing(expected, dump(engine.connection())) == [], last
+            assert _settings(engine) == sweep.settings, last
+            assert _run(engine, sweep.target).nothing_to_do == (error is None), last
+        is_over = error is None and place >= len(statements.told)
+        place += 1
+
+    assert place > 100
 
 
 FOLDER = {
