@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from datalayer.schema.backup_file import disk_errors
 from datalayer.schema.pace import Pace
 from datalayer.schema.tokens import quote
 
-__all__ = ["FORMAT", "choose"]
+__all__ = ["FORMAT", "choose", "newest_restore", "read_archive_manifest", "read_rows"]
 
 FORMAT = "datalayer-archive-1"
 _BLOCK = 1 << 16
@@ -54,6 +55,50 @@ def _programs(server_major: int) -> Path | None:
         if major and int(major[1]) >= server_major:
             return Path(folder)
     return None
+
+
+def newest_restore() -> Path:
+    """Find the newest pg_restore in PATH: it reads the dumps of all before it.
+
+    Raises DatabaseUnavailable where there is none.
+    """
+    found: list[tuple[int, Path]] = []
+    for folder in os.get_exec_path():
+        program = shutil.which("pg_restore", path=folder)
+        if program is not None:
+            said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+            major = re.search(r"(\d+)", said)
+            found.append((int(major[1]) if major else 0, Path(program)))
+    if not found:
+        raise DatabaseUnavailable(
+            "there is no pg_restore in PATH",
+            why="the backup is a dump of pg_dump",
+            hint="install PostgreSQL's client programs, at least as new as the server",
+        )
+    return max(found, key=lambda one: one[0])[1]
+
+
+def read_rows(kind: str, path: Path) -> dict[str, int]:
+    """Read a backup whole and count each table's rows.
+
+    Raises DatabaseCorrupt where it cannot be read, or an archive's digests are not those of its files.
+    """
+    if kind == "pg_dump":
+        return _rows_of_dump(newest_restore(), path)
+    try:
+        return _rows_of_archive(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError) as exc:
+        raise DatabaseCorrupt(
+            f"{path} is not a backup, or damaged", why=str(exc), hint="take another one"
+        ) from exc
+
+
+def read_archive_manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Read an archive's own manifest. Raises ValueError where it is another program's."""
+    found: Any = json.loads(archive.read("manifest.json"))
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ValueError("it has no manifest of ours")
+    return found  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
 def _server_major(engine: Engine) -> int:
@@ -195,15 +240,16 @@ def _rows_of_archive(path: Path) -> dict[str, int]:
     """Read every member back, against its sha256; in COPY's text format a line is a row."""
     rows: dict[str, int] = {}
     with zipfile.ZipFile(path) as archive:
-        for table in json.loads(archive.read("manifest.json"))["tables"]:
+        for table in read_archive_manifest(archive)["tables"]:
             digest = hashlib.sha256()
             count = 0
             with archive.open(table["file"]) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
                     count += block.count(b"\n")
-            if digest.hexdigest() == table["sha256"]:
-                rows[table["name"]] = count
+            if digest.hexdigest() != table["sha256"]:
+                raise ValueError(f"the rows of {table['name']} are not those that were written")
+            rows[table["name"]] = count
     return rows
 
 
