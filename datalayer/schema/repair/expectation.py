@@ -1,0 +1,76 @@
+"""What a database should be: which of the wanted schema applies to what is found in it.
+
+Knows the target of migrations; cures nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from datalayer.schema.change.migrate import Wanted
+from datalayer.schema.finding import Finding
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.repair.rule_file import NamedRule
+from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.target import Target
+from datalayer.schema.tokens import fold
+
+__all__ = ["Expectation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The schema and the rules that a database is held to; without a target only what it says of itself."""
+
+    target: Target | None = None
+    rules: tuple[NamedRule, ...] = ()
+
+    @property
+    def schema(self) -> Schema | None:
+        """The wanted schema, for a file that does not tell its own."""
+        return None if self.target is None or self.target.whole is None else self.target.whole.schema
+
+    def for_database(self, connection: sqlite3.Connection) -> tuple[Wanted | None, list[Finding]]:
+        """Give the schema to bring this database to, and what there is to say where it does not apply.
+
+        It does not to an empty database, to one that is not the package's own, and to one that is older: to
+        migrate it is another matter than to repair it.
+        """
+        if self.target is None or self.target.whole is None:
+            return None, []
+        found = read(connection)
+        if not (found.tables or found.views):
+            message = "the database is empty: run `datalayer migrate`"
+            return None, [Finding("DL-C024", "error", None, None, 1, message, "manual")]
+        ours = {fold(table.name) for table in self.target.schema.tables} - {*JOURNAL_TABLES}
+        if self.target.is_own and not ours & {fold(table.name) for table in found.tables}:
+            return None, []
+        pending = _pending(connection, found, self.target.names)
+        if pending:
+            return None, pending
+        whole = self.target.whole
+        return Wanted(whole.schema, whole.order, whole.header, exact=False), []
+
+
+def _pending(connection: sqlite3.Connection, found: Schema, names: tuple[str, ...]) -> list[Finding]:
+    """Give the migrations that a database with a record of some has not had."""
+    table = found.table("migrations")
+    if table is None or table.column("name") is None or not names:
+        return []
+    applied = {str(row[0]) for row in connection.execute("SELECT name FROM migrations").fetchall()}
+    if not applied & {*names}:
+        return []
+    return [
+        Finding(
+            "DL-C030",
+            "warning",
+            "migrations",
+            name,
+            1,
+            f"migration {name} is not applied: run `datalayer migrate`",
+            "automatic",
+        )
+        for name in names
+        if name not in applied
+    ]

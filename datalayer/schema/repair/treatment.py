@@ -1,0 +1,375 @@
+"""All cures of logical damage on one open SQLite connection, in the transaction that its caller holds.
+
+Order: indexes first, for everything else may read through them; then missing objects, values, references,
+the app's rules, what was refused before the rows were right, numbering. Pages are taken to be sound:
+damage is told, and cured by a salvage elsewhere.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from datalayer.engine.documents import same_json
+from datalayer.errors import DataLayerError, MigrationRefused
+from datalayer.schema.change.consent import Consent
+from datalayer.schema.change.migrate import Wanted, perform, plan_change, steps_of
+from datalayer.schema.difference import Difference, differences
+from datalayer.schema.finding import Finding
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.repair.defects import (
+    Defect,
+    PageReport,
+    duplicates,
+    look_at_pages,
+    look_at_values,
+    misfits,
+)
+from datalayer.schema.repair.quarantine import is_lost_and_found, move
+from datalayer.schema.repair.references import cure_orphans, find_orphans
+from datalayer.schema.repair.report import Step
+from datalayer.schema.repair.rule_file import NamedRule, rows_named
+from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.tokens import fold, quote
+
+__all__ = ["PagesDamaged", "Treatment", "open_for_treatment", "row_counts"]
+
+_NOTHING_SAID = Consent()
+_ROUNDS = 20
+
+
+class PagesDamaged(Exception):
+    """The pages themselves are damaged: rows must be salvaged; `damage` are SQLite's sentences."""
+
+    def __init__(self, damage: list[str]) -> None:
+        super().__init__("; ".join(damage[:3]))
+        self.damage = damage
+
+
+def open_for_treatment(uri: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """Open a connection with nothing in the way of cures; it commits by itself outside BEGIN."""
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_s, cached_statements=0)
+    # what does not decode is read all the same
+    connection.text_factory = _readable
+    for setting in (
+        "foreign_keys = OFF",
+        "legacy_alter_table = OFF",
+        "recursive_triggers = OFF",
+        "cell_size_check = ON",
+        "temp_store = FILE",
+        "synchronous = FULL",
+        "cache_size = -32768",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    connection.create_function("same_json", 2, same_json, deterministic=True)
+    return connection
+
+
+def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Count the rows of every table of the app's."""
+    return {
+        table.name: int(connection.execute(f"SELECT count(*) FROM {quote(table.name)}").fetchone()[0])
+        for table in read(connection).tables
+        if table.kind == "table" and not is_lost_and_found(table.name)
+    }
+
+
+@dataclass(slots=True)
+class Treatment:
+    """One treatment: what should be there, the app's rules; afterwards the steps, and what is left."""
+
+    connection: sqlite3.Connection
+    wanted: Wanted | None
+    rules: tuple[NamedRule, ...] = ()
+    steps: list[Step] = field(default_factory=list[Step])
+    left: list[Finding] = field(default_factory=list[Finding])
+
+    def run(self) -> None:
+        """Cure everything that can be cured. Raises PagesDamaged, with the transaction to be rolled back.
+
+        Running it once more on the result finds nothing to do but what is left.
+        """
+        pages = self._mend_indexes()
+        self._mend_schema(is_last=False)
+        with self._without_triggers():
+            self._mend_values(pages)
+            self._mend_references()
+            self._mend_rules()
+            self._mend_references()
+        self._mend_schema(is_last=True)
+        self._mend_sequences()
+        if self.steps:
+            self._prove()
+
+    def finds_nothing(self) -> bool:
+        """Say whether there is nothing to cure, without writing. Raises PagesDamaged.
+
+        What `run` would only leave to people counts as something: only it can tell.
+        """
+        connection, found = self.connection, read(self.connection)
+        pages = look_at_pages(connection)
+        if pages.damage:
+            raise PagesDamaged(pages.damage)
+        if pages.indexes or pages.duplicated or pages.text_indexes or pages.misfits:
+            return False
+        if self.wanted is not None and self._differences(self.wanted):
+            return False
+        if any(look_at_values(connection, found, self._expected)) or any(find_orphans(connection, found)):
+            return False
+        return not any(rows_named(connection, rule, found) for rule in self.rules) and not [*self._behind()]
+
+    @property
+    def _expected(self) -> Schema | None:
+        return None if self.wanted is None else self.wanted.schema
+
+    # -- indexes -----------------------------------------------------------------------------------
+
+    def _mend_indexes(self) -> PageReport:
+        pages = look_at_pages(self.connection)
+        if pages.damage:
+            raise PagesDamaged(pages.damage)
+        found = read(self.connection)
+        broken = pages.indexes | pages.duplicated
+        with self._despite_indexes(bool(broken)), self._without_triggers():
+            for defect in duplicates(self.connection, found, self._expected, broken):
+                self._move(defect)
+        for name in sorted(broken):
+            table = self._table_of(name)
+            self.connection.execute(f"REINDEX {quote(name)}")
+            reason = f"the index {name} disagrees with its table"
+            self.steps.append(Step("reindex", table, name, 1, reason, "it is made anew from the table"))
+        for name in sorted(pages.text_indexes):
+            self.connection.execute(f"INSERT INTO {quote(name)} ({quote(name)}) VALUES ('rebuild')")
+            reason = f"the full-text index {name} disagrees with its content"
+            self.steps.append(Step("rebuild-text-index", name, name, 1, reason, "it is made anew"))
+        return pages
+
+    def _table_of(self, index: str) -> str | None:
+        sql = "SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = ?"
+        row = self.connection.execute(sql, (index,)).fetchone()
+        return None if row is None else str(row[0])
+
+    @contextmanager
+    def _despite_indexes(self, is_needed: bool) -> Generator[None]:
+        """Let rows be deleted that an index does not know of (OP_IdxDelete in vdbe.c asks for this flag)."""
+        if is_needed:
+            self.connection.execute("PRAGMA writable_schema = ON")
+        try:
+            yield
+        finally:
+            if is_needed:
+                self.connection.execute("PRAGMA writable_schema = OFF")
+
+    # -- schema ------------------------------------------------------------------------------------
+
+    def _mend_schema(self, *, is_last: bool) -> None:
+        """Bring the schema to the wanted one as a migration does; `is_last` says what stands in its way."""
+        wanted, connection = self.wanted, self.connection
+        if wanted is None:
+            return
+        wrong = self._differences(wanted)
+        if not wrong:
+            return
+        connection.execute("SAVEPOINT mend_schema")
+        try:
+            plan = plan_change(connection, wanted, _NOTHING_SAID)
+            steps = steps_of(connection, plan, measured=False)
+            perform(connection, plan, _NOTHING_SAID, wanted, None)
+        except (MigrationRefused, sqlite3.Error) as exc:
+            connection.execute("ROLLBACK TO mend_schema")
+            if is_last:
+                self._leave_schema(exc, wrong)
+            return
+        finally:
+            connection.execute("RELEASE mend_schema")
+            connection.execute("PRAGMA foreign_keys = OFF")
+        for step in steps:
+            kind = "header" if step.kind == "pragma" else "schema"
+            found = next((text for name, text in wrong if name == fold(step.name)), "")
+            reason = found or f"{step.kind} {step.name} is not as expected"
+            self.steps.append(Step(kind, None, step.name, 1, reason, _words(step.sql)))
+
+    def _differences(self, wanted: Wanted) -> list[tuple[str, str]]:
+        """Give what is missing or otherwise, as (folded name, words)."""
+        found = read(self.connection)
+        wrong = [(fold(one.name), str(one)) for one in differences(wanted.schema, found) if _is_wrong(one)]
+        for name in sorted(wanted.header):
+            mine, theirs = getattr(wanted.schema, name), getattr(found, name)
+            if mine != theirs:
+                wrong.append((name, f"PRAGMA {name} is {theirs}, expected {mine}"))
+        return wrong
+
+    def _leave_schema(self, exc: Exception, wrong: list[tuple[str, str]]) -> None:
+        why = (exc.why or exc.what) if isinstance(exc, DataLayerError) else str(exc)
+        message = f"{'; '.join(text for _, text in wrong[:5])}; not put right: {why}"
+        self.left.append(Finding("DL-C021", "error", None, None, len(wrong), message, "manual"))
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def _mend_values(self, pages: PageReport) -> None:
+        found = read(self.connection)
+        for defect in misfits(self.connection, pages, found):
+            self._convert(defect)
+        for defect in look_at_values(self.connection, found, self._expected):
+            if defect.cure == "default":
+                self._set_default(defect)
+            else:
+                self._move(defect)
+
+    def _move(self, defect: Defect) -> None:
+        count = move(self.connection, defect.table, defect.condition, defect.reason)
+        if count:
+            choice = f"{count} rows move to lost_and_found"
+            self._note("move", defect, count, choice)
+
+    def _convert(self, defect: Defect) -> None:
+        """Store the values anew: that alone gives them the storage class of their column."""
+        name = quote(defect.object)
+        before = self._storage(defect)
+        self.connection.execute(f"UPDATE {quote(defect.table.name)} SET {name} = {name}")
+        changed = sum(abs(self._storage(defect).get(kind, 0) - count) for kind, count in before.items())
+        choice = "the values are stored anew, each as its column stores it"
+        step = Step("convert", defect.table.name, defect.object, max(changed // 2, 1), defect.reason, choice)
+        self.steps.append(step)
+
+    def _storage(self, defect: Defect) -> dict[str, int]:
+        name = quote(defect.object)
+        sql = f"SELECT typeof({name}), count(*) FROM {quote(defect.table.name)} GROUP BY 1"
+        return {str(kind): int(count) for kind, count in self.connection.execute(sql)}
+
+    def _set_default(self, defect: Defect) -> None:
+        """Put a column's default where it must not be NULL; the row moves where that breaks another rule."""
+        column = self._column(defect)
+        self.connection.execute("SAVEPOINT default_value")
+        try:
+            name = quote(defect.object)
+            sql = f"UPDATE {quote(defect.table.name)} AS t0 SET {name} = ({column}) WHERE {defect.condition}"
+            count = self.connection.execute(sql).rowcount
+        except sqlite3.Error:
+            self.connection.execute("ROLLBACK TO default_value")
+            self._move(defect)
+        else:
+            self._note("default", defect, count, f"{count} rows take the column's default {column}")
+        finally:
+            self.connection.execute("RELEASE default_value")
+
+    def _column(self, defect: Defect) -> str:
+        expected = self._expected
+        target = None if expected is None else expected.table(defect.table.name)
+        column = (None if target is None else target.column(defect.object)) or defect.table.column(
+            defect.object
+        )
+        return (column.default if column is not None else None) or "NULL"
+
+    def _note(self, action: str, defect: Defect, count: int, choice: str) -> None:
+        kind = "default" if action == "default" else "move"
+        self.steps.append(
+            Step(kind, defect.table.name, defect.object, count, defect.reason, choice, is_lossy=True)
+        )
+
+    # -- references and rules ----------------------------------------------------------------------
+
+    def _mend_references(self) -> None:
+        refused: dict[str, Finding] = {}
+        for _ in range(_ROUNDS):
+            found = read(self.connection)
+            broken = [one for one in find_orphans(self.connection, found) if one.label not in refused]
+            if not broken:
+                break
+            for orphans in broken:
+                steps = cure_orphans(self.connection, orphans, found)
+                if steps is not None:
+                    self.steps += steps
+                    continue
+                why = (
+                    f"there is no table {orphans.key.parent}"
+                    if orphans.parent is None
+                    else "they are too many to be moved, and placeholders for what they refer to break a rule"
+                )
+                message = f"{orphans.count} rows of {orphans.table.name}: {orphans.reason}; {why}"
+                refused[orphans.label] = Finding(
+                    "DL-C010", "error", orphans.table.name, orphans.label, orphans.count, message, "manual"
+                )
+        known = {(one.table, one.object) for one in self.left}
+        self.left += [one for one in refused.values() if (one.table, one.object) not in known]
+
+    def _mend_rules(self) -> None:
+        for rule in self.rules:
+            found = read(self.connection)
+            try:
+                named = rows_named(self.connection, rule, found)
+            except sqlite3.Error as exc:
+                message = f"rule {rule.id} cannot be asked: {exc}"
+                self.left.append(Finding("DL-C071", "warning", None, rule.id, 1, message, "manual"))
+                continue
+            if named == 0 or rule.severity == "info":
+                continue
+            table = None if isinstance(named, int) else found.table(named[0])
+            if isinstance(named, int) or table is None or rule.severity != "error":
+                count = named if isinstance(named, int) else named[2]
+                message = f"{count} rows break the rule {rule.id}; correct them by hand"
+                severity = "error" if rule.severity == "error" else "warning"
+                self.left.append(Finding("DL-C070", severity, None, rule.id, count, message, "manual"))
+                continue
+            count = move(self.connection, table, named[1], f"the rule {rule.id} is broken")
+            reason = f"{count} rows break the rule {rule.id}"
+            choice = f"{count} rows move to lost_and_found"
+            self.steps.append(Step("move", table.name, rule.id, count, reason, choice, is_lossy=True))
+
+    @contextmanager
+    def _without_triggers(self) -> Generator[None]:
+        """Take the triggers away meanwhile: a cure is no event of the app's."""
+        sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
+        triggers = [(str(name), str(text)) for name, text in self.connection.execute(sql).fetchall()]
+        for name, _ in triggers:
+            self.connection.execute(f"DROP TRIGGER {quote(name)}")
+        yield
+        for _, text in triggers:
+            self.connection.execute(text)
+
+    # -- numbering and proof -----------------------------------------------------------------------
+
+    def _mend_sequences(self) -> None:
+        for table, number in [*self._behind()]:
+            self.connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+            self.connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
+            reason = f"the sequence of {table} is behind its rows"
+            self.steps.append(Step("sequence", table, None, 1, reason, f"it is set to {number}"))
+
+    def _behind(self) -> Iterator[tuple[str, int]]:
+        """Give the tables whose sequence is behind, twice there or no number, with what it must be."""
+        connection = self.connection
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
+            return
+        for table in read(connection).tables:
+            if table.primary_key is None or not table.primary_key.autoincrement:
+                continue
+            highest = connection.execute(f"SELECT max(rowid) FROM {quote(table.name)}").fetchone()[0] or 0
+            sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+            rows = connection.execute(sql, (table.name,)).fetchall()
+            numbers = [int(row[0]) for row in rows if isinstance(row[0], int)]
+            if not (len(rows) == len(numbers) <= 1 and max(numbers, default=0) >= highest):
+                yield table.name, max([highest, *numbers])
+
+    def _prove(self) -> None:
+        """Look at the pages once more: a cure that left them otherwise than sound must not be committed."""
+        pages = look_at_pages(self.connection)
+        wrong = [*pages.damage, *(f"index {name} disagrees" for name in pages.indexes | pages.duplicated)]
+        if wrong:
+            raise PagesDamaged(wrong)
+
+
+def _is_wrong(one: Difference) -> bool:
+    """Whether a difference is to be put right: not what is extra, nor how migrations are recorded."""
+    return one.change != "extra" and not (one.table in JOURNAL_TABLES and one.change != "missing")
+
+
+def _words(sql: str) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def _readable(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
