@@ -232,6 +232,34 @@ def test_a_plan_foresees_what_would_be_refused(app: Engine) -> None:
             bring(app, f"CREATE TABLE t (a INTEGER PRIMARY KEY, {wanted});", plan=True)
 
 
+def test_a_plan_foresees_duplicates_and_references_that_lead_nowhere(app: Engine) -> None:
+    app.write("CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT)")
+    app.write("CREATE TABLE c (id INTEGER PRIMARY KEY, p_id INTEGER, gone INTEGER)")
+    app.write("INSERT INTO p VALUES (1, 'x'), (2, 'x')")
+    app.write("INSERT INTO c VALUES (1, 1, NULL), (2, NULL, NULL), (3, 9, NULL)")
+    parent, child = (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT);",
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, ",
+    )
+
+    with pytest.raises(MigrationRefused) as index:
+        bring(
+            app, f"{parent}{child}p_id INTEGER, gone INTEGER); CREATE UNIQUE INDEX i ON p (code);", plan=True
+        )
+    with pytest.raises(MigrationRefused) as reference:
+        bring(app, f"{parent}{child}p_id INTEGER REFERENCES p);", plan=True)
+    with pytest.raises(MigrationRefused) as empty:
+        bring(
+            app,
+            f"{parent}{child}p_id INTEGER REFERENCES q); CREATE TABLE q (id INTEGER PRIMARY KEY);",
+            plan=True,
+        )
+
+    assert [one["id"] for one in index.value.findings] == ["unique"]
+    assert [one["rows"] for one in reference.value.findings] == [[{"id": 3, "p_id": 9}]]
+    assert [one["count"] for one in empty.value.findings] == [2]
+
+
 def test_a_plan_tells_the_way_of_each_table_with_rows_and_bytes(app: Engine) -> None:
     app.write("CREATE TABLE grown (a INTEGER PRIMARY KEY)")
     app.write("CREATE TABLE looked_at (a INTEGER PRIMARY KEY, b TEXT)")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datalayer.schema.change.copying import same_after_conversion
 from datalayer.schema.change.layout import affinity, collation_of, converts
@@ -27,10 +27,12 @@ from datalayer.schema.snapshot import Check, Column, ForeignKey, Index, Table, T
 __all__ = [
     "MOST_ROWS",
     "Breach",
+    "Rows",
     "broken_checks",
     "broken_references",
     "duplicates",
     "first_values",
+    "in_old_rows",
     "in_place",
     "lossy",
     "nulls",
@@ -67,15 +69,22 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """Where rows are looked at: a FROM clause under the wanted table's name, and the keys to tell."""
+class Rows:
+    """Where rows are looked at: a relation under the wanted table's name, and the keys to tell."""
 
-    clause: str
+    relation: str
+    alias: str
     keys: tuple[tuple[str, str], ...]
+
+    @property
+    def clause(self) -> str:
+        """The FROM clause."""
+        return f"{self.relation} AS {quote(self.alias)}"
 
     def find(
         self, connection: sqlite3.Connection, condition: str, values: Sequence[str] = ()
     ) -> tuple[int, tuple[dict[str, object], ...]]:
+        """Count the rows of a condition; give the keys of the first, with the values of some columns."""
         count = connection.execute(f"SELECT count(*) FROM {self.clause} WHERE {condition}").fetchone()[0]
         if not count:
             return 0, ()
@@ -87,13 +96,13 @@ class _Source:
         return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
 
 
-def in_place(table: Table) -> _Source:
+def in_place(table: Table) -> Rows:
     """Look at a table that is there under its wanted name."""
     keys = tuple((name, quote(name)) for name in key_columns(table))
-    return _Source(quote(table.name), keys)
+    return Rows(quote(table.name), table.name, keys)
 
 
-def in_old_rows(pair: Pair, old: str) -> _Source:
+def in_old_rows(pair: Pair, old: str) -> Rows:
     """Look at the rows of `old` as the new table would have them."""
     columns = [_projected(pair, column) for column in pair.wanted.columns if column.generated is None]
     named = {column.name for column in pair.wanted.columns}
@@ -109,10 +118,10 @@ def in_old_rows(pair: Pair, old: str) -> _Source:
     ]
     if computed:
         inner = f"SELECT *, {', '.join(computed)} FROM ({inner})"
-    return _Source(f"({inner}) AS {quote(pair.wanted.name)}", tuple(keys))
+    return Rows(f"({inner})", pair.wanted.name, tuple(keys))
 
 
-def nulls(connection: sqlite3.Connection, source: _Source, table: Table, column: Column) -> Iterator[Breach]:
+def nulls(connection: sqlite3.Connection, source: Rows, table: Table, column: Column) -> Iterator[Breach]:
     """Find rows without a value where there must be one."""
     # not IS NULL, which SQLite answers from the declaration where that says NOT NULL already
     count, rows = source.find(connection, f"typeof({quote(column.name)}) = 'null'")
@@ -123,7 +132,7 @@ def nulls(connection: sqlite3.Connection, source: _Source, table: Table, column:
 
 
 def broken_checks(
-    connection: sqlite3.Connection, source: _Source, table: Table, checks: Sequence[Check]
+    connection: sqlite3.Connection, source: Rows, table: Table, checks: Sequence[Check]
 ) -> Iterator[Breach]:
     """Find rows for which a CHECK is false; NULL is no breach (lang_createtable.html, 3.7)."""
     for check in checks:
@@ -135,7 +144,7 @@ def broken_checks(
 
 def duplicates(
     connection: sqlite3.Connection,
-    source: _Source,
+    source: Rows,
     table: Table,
     name: str,
     terms: Sequence[Term],
@@ -172,7 +181,7 @@ _STRICT_TYPES = {
 }
 
 
-def wrong_types(connection: sqlite3.Connection, source: _Source, table: Table) -> Iterator[Breach]:
+def wrong_types(connection: sqlite3.Connection, source: Rows, table: Table) -> Iterator[Breach]:
     """Find values that a STRICT table does not take."""
     for column in table.columns:
         fits = _STRICT_TYPES.get(column.type.lower())
@@ -187,30 +196,21 @@ def wrong_types(connection: sqlite3.Connection, source: _Source, table: Table) -
 
 
 def broken_references(
-    connection: sqlite3.Connection, table: Table, key: ForeignKey, parent: Table | None
+    connection: sqlite3.Connection, child: Rows, table: Table, key: ForeignKey, parent: Rows | None
 ) -> Iterator[Breach]:
-    """Find rows of a table that is there whose reference leads nowhere."""
-    child = [f"c.{quote(column)}" for column in key.columns]
-    condition = all_of([f"{column} IS NOT NULL" for column in child])
+    """Find rows whose reference leads nowhere; without a parent, every row that has one."""
+    columns = [f"c.{quote(column)}" for column in key.columns]
+    condition = all_of([f"{column} IS NOT NULL" for column in columns])
     if parent is not None:
-        names = key.parent_columns or tuple(
-            column.name for column in sorted(parent.columns, key=_place) if column.key_position
-        )
-        match = all_of([f"p.{quote(name)} = {column}" for name, column in zip(names, child)])
-        condition += f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.name)} AS p WHERE {match})"
-    keys = tuple((name, f"c.{quote(name)}") for name in key_columns(table))
-    source = _Source(f"{quote(table.name)} AS c", keys)
-    count, rows = source.find(connection, condition, key.columns)
+        names = key.parent_columns or tuple(name for name, _ in parent.keys)
+        match = all_of([f"p.{quote(name)} = {column}" for name, column in zip(names, columns)])
+        there = replace(parent, alias="p")
+        condition += f" AND NOT EXISTS (SELECT 1 FROM {there.clause} WHERE {match})"
+    count, rows = replace(child, alias="c").find(connection, condition, key.columns)
     if count:
         name = key.name or ", ".join(key.columns)
-        yield Breach(
-            "foreign-key",
-            table.name,
-            name,
-            count,
-            f"{', '.join(key.columns)} refers to no row of {key.parent}",
-            rows,
-        )
+        message = f"{', '.join(key.columns)} refers to no row of {key.parent}"
+        yield Breach("foreign-key", table.name, name, count, message, rows)
 
 
 def unique_keys(table: Table) -> Iterator[tuple[str, tuple[Term, ...], str | None]]:
@@ -255,7 +255,7 @@ def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
     """Find the values that a new type would change beyond return."""
     name = pair.found.name
     keys = tuple((key, f"o.{quote(key)}") for key in key_columns(pair.found))
-    source = _Source(f"{quote(name)} AS o", keys)
+    source = Rows(quote(name), "o", keys)
     for column in pair.wanted.columns:
         before = pair.source(column)
         if before is not None and converts(pair, column):
@@ -318,10 +318,6 @@ def _unused(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _place(column: Column) -> int:
-    return column.key_position
 
 
 def _told(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:

@@ -11,7 +11,7 @@ from functools import partial
 from datalayer.engine.connection import Engine
 from datalayer.schema.change import breaches, schema_text
 from datalayer.schema.change.applying import apply, refuse
-from datalayer.schema.change.breaches import Breach
+from datalayer.schema.change.breaches import Breach, Rows
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.copying import count_rows, external_content
 from datalayer.schema.change.estimate import Size, seconds_of, size_of
@@ -250,12 +250,19 @@ def _foreseen(
                 yield from breaches.duplicates(connection, rows, table, index.name, index.terms, index.where)
     for key in change.new_references:
         parent = plan.pairing.pair_of(key.parent)
-        there = None if parent is None else breaches.in_old_rows(parent, parent.found.name)
         if parent is not None and not key.parent_columns:
-            # the parent's rows are told by its old key, and found by its new one
-            names = key_columns(parent.wanted)
-            key = replace(key, parent_columns=tuple(names))
+            # the rows looked at tell the parent's old key
+            key = replace(key, parent_columns=tuple(key_columns(parent.wanted)))
+        there = _parent_rows(plan, parent, key.parent)
         yield from breaches.broken_references(connection, rows, table, key, there)
+
+
+def _parent_rows(plan: Plan, parent: Pair | None, name: str) -> Rows | None:
+    """Give the rows that a reference may lead to: as they will be, or those of a table that stays."""
+    if parent is not None:
+        return breaches.in_old_rows(parent, parent.found.name)
+    kept = next((table for table in plan.pairing.kept if fold(table.name) == fold(name)), None)
+    return None if kept is None else breaches.in_place(kept)
 
 
 def steps_of(connection: sqlite3.Connection, plan: Plan, *, measured: bool) -> tuple[Step, ...]:
