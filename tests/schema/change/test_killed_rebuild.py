@@ -5,12 +5,15 @@ from __future__ import annotations
 import filecmp
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from support.app_history import VERSIONS, fill
 from support.apsw_engine import open_apsw
 from support.faulty_disk import FaultyDisk
 from support.large_rebuild import AFTER, digest, make, migrate_file, recover, soundness
@@ -21,7 +24,7 @@ from support.processes import Worker, worker
 from datalayer.engine.connection import Options
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.migrator import migrate
-from datalayer.schema.target import target_of
+from datalayer.schema.target import Target, target_of
 
 JOURNALS = ["wal", "delete"]
 _MODULE, _WORK = "support.large_rebuild", "migrate_file"
@@ -127,28 +130,31 @@ SMALL_AFTER = (
 )
 
 
-def _images(folder: Path, path: Path, target: Path) -> Iterator[Path]:
+def _images(folder: Path, path: Path, target: Target, consent: Consent, *, every: int = 1) -> list[Path]:
     """Migrate a file, and give for each write a copy of what a process killed before it would leave."""
-    places: list[Path] = []
+    images: list[Path] = []
+    writes = count()
 
     def take() -> None:
-        place = folder / f"killed {len(places)}"
+        if next(writes) % every:
+            return
+        place = folder / f"killed {len(images)}"
+        shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        places.append(place / path.name)
+        images.append(place / path.name)
         # the shared memory of a WAL is made anew by who comes next
         for end in ("", "-wal", "-journal"):
             source = path.with_name(path.name + end)
             if source.exists():
-                shutil.copyfile(source, places[-1].with_name(source.name))
+                shutil.copyfile(source, images[-1].with_name(source.name))
 
-    with FaultyDisk(f"watched {folder}") as disk:
+    with FaultyDisk(f"watched {path}") as disk:
         engine = open_apsw(path, Options(keeps_journal_mode=True), vfs=disk.name)
         disk.on_write = take
-        consent = Consent({"item": "thing", "entry.item": "thing"}, frozenset({"item.old"}), skip_backup=True)
-        migrate(engine, target_of(schema_file=target), consent=consent)
+        migrate(engine, target, consent=replace(consent, skip_backup=True))
         disk.on_write = None
         engine.close()
-    yield from places
+    return images
 
 
 @pytest.mark.parametrize("journal", JOURNALS)
@@ -166,7 +172,8 @@ def test_what_a_kill_before_any_write_leaves_is_old_or_new(tmp_path: Path, journ
     connection.close()
     old = whole(str(path))
 
-    images = list(_images(tmp_path, path, target))
+    consent = Consent({"item": "thing", "entry.item": "thing"}, frozenset({"item.old"}))
+    images = _images(tmp_path, path, target_of(schema_file=target), consent)
     new = whole(str(path))
     states = [whole(str(image)) for image in images]
 
@@ -176,3 +183,29 @@ def test_what_a_kill_before_any_write_leaves_is_old_or_new(tmp_path: Path, journ
     first_new = states.index(new) if new in states else len(states)
     assert all(state == old for state in states[:first_new])
     assert all(state == new for state in states[first_new:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_each_step_of_a_long_history_can_be_killed(tmp_path: Path, journal: str) -> None:
+    path, target = tmp_path / "app.db", tmp_path / "desired.sql"
+    with closing(plain_connect(str(path))) as connection:
+        connection.execute("PRAGMA page_size = 512")
+        connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()
+        connection.executescript(VERSIONS[0].script)
+    seen = 0
+
+    for number, version in enumerate(VERSIONS[1:]):
+        with closing(plain_connect(str(path))) as connection:
+            fill(connection, number)
+        old = whole(str(path))
+        target.write_text(version.script, encoding="utf-8")
+        consent = Consent(version.renames, frozenset(version.drop_columns), frozenset(version.drop_tables))
+        images = _images(tmp_path, path, target_of(schema_file=target), consent, every=3)
+        new = whole(str(path))
+        for image in images:
+            state = whole(str(image))
+            assert state in (old, new), (version.why, differing(old, state))
+        seen += len(images)
+
+    assert seen > 300
