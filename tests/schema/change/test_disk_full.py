@@ -347,3 +347,22 @@ def test_the_command_ends_with_3_where_the_file_cannot_grow(tmp_path: Path, jour
     assert len(ended.stderr.splitlines()) <= 3
     assert path.read_bytes() == before
     assert subprocess.run(program(words), cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_without_room_for_the_backup_nothing_is_dropped_and_no_part_of_it_stays(tmp_path: Path) -> None:
+    path, schema = tmp_path / "app.db", tmp_path / "desired.sql"
+    _make(path, "wal", 2_000, page_size=4096)
+    before = path.read_bytes()
+    lacking = BEFORE.replace(", name TEXT", "").replace("a.name", "a.id AS name")
+    schema.write_text(lacking, encoding="utf-8")
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2},) * 2)"
+    words = ["migrate", "--database", path, "--schema", schema, "--drop", "author.name"]
+
+    ended = subprocess.run(program(words, limited), cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 3, ended.stderr
+    assert "backup" in ended.stderr
+    assert path.read_bytes() == before
+    assert list((tmp_path / "backups").iterdir()) == []
+    assert subprocess.run(program(words), cwd=ROOT, capture_output=True, check=False).returncode == 0
