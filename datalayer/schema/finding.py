@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,19 +16,50 @@ Repair = Literal["automatic", "lossy", "manual", "none"]
 class Finding:
     """One finding. `id` never changes its meaning; `object` is an index, constraint, column or migration.
 
+    `rows` are the keys of the first ten rows in question, where there are such. A rule of an app's own
+    (`--rules`) is told under the id that the app gave it.
+
     | id | what |
     |---|---|
     | DL-C001 | damaged pages |
     | DL-C002 | an index that disagrees with its table |
-    | DL-C003 | stored values that break a rule of their table |
+    | DL-C003 | stored values that break a CHECK |
     | DL-C004 | a rule that this SQLite cannot compute |
+    | DL-C005 | NULL where there must be a value |
+    | DL-C006 | values of another storage class than the column's type |
+    | DL-C007 | text that is not valid UTF-8 |
+    | DL-C008 | JSON that is not valid |
+    | DL-C009 | rows that a unique key does not tell apart |
     | DL-C010 | references without the row referred to |
+    | DL-C011 | a sequence behind the numbers that are used |
+    | DL-C012 | a rule that could not be run |
+    | DL-C013 | the schema cannot be read, so nothing behind it was checked |
     | DL-C020 to C022 | an object that is missing, changed, extra |
     | DL-C023 | another number in the header (user_version, application_id) |
     | DL-C024 | a database without any table |
     | DL-C030, C031 | a pending, an unknown migration |
+    | DL-C032 to C034 | a migration that was changed since, out of order, or stopped half-way |
     | DL-C040 | foreign keys are not enforced on this connection |
     | DL-C050, C051 | PostgreSQL: an invalid index, a constraint that was never validated |
+    | DL-C052, C053 | PostgreSQL: a damaged index, damaged rows (amcheck) |
+    | DL-C055, C056 | PostgreSQL: many dead rows; transaction numbers near their end |
+    | DL-C060 to C062 | a job's response file that nobody refers to, that is gone, that was cut short |
+    | DL-C070, C071 | no such file; a file without a byte |
+    | DL-C072, C073 | not a database; one that seems encrypted |
+    | DL-C074 | a folder, or another thing that is no file |
+    | DL-C075 | the file may not be read, or not be written |
+    | DL-C076 | somebody holds a lock, and who |
+    | DL-C077 | the folder may not be written, so the database cannot be |
+    | DL-C078 | the disk is almost full |
+    | DL-C079 | a -wal, -journal or -shm that does not belong to the file |
+    | DL-C080 | a hot journal: a transaction that did not end is to be undone |
+    | DL-C081 | the file is on a network file system |
+    | DL-C082, C083 | a damaged write-ahead log, a damaged journal |
+    | DL-C084 | a damaged header |
+    | DL-C085 | the root page of a table or index cannot be one |
+    | DL-C201, C202 | a path in both lists of a session; a project whose hash is not its directory's |
+    | DL-C211 to C216 | jobs: no end, no owner of a lease, a lease that ran out, attempts, order of times |
+    | DL-C221, C222 | expired keys of key_value_store, of cached_state |
     """
 
     id: str
@@ -37,3 +69,4 @@ class Finding:
     count: int
     message: str
     repair: Repair
+    rows: Sequence[Mapping[str, object]] = ()

@@ -1,0 +1,308 @@
+"""The whole check of a database: what is looked at, in which order, and what makes the rest pointless.
+
+Physical state, schema, stored values, references, migrations, rules. Each look is a module of its own; domain
+rules are given by who knows the domains.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from datalayer.engine.connection import Engine
+from datalayer.engine.holders import find_holders
+from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable
+from datalayer.schema.check import postgres
+from datalayer.schema.check.drift import drift, migrations_out_of_step
+from datalayer.schema.check.filebytes import is_open_here
+from datalayer.schema.check.observing import observed
+from datalayer.schema.check.outline import Outline, outline
+from datalayer.schema.check.rule import Inspection, Rule, broken_rules
+from datalayer.schema.check.structure import (
+    broken_references,
+    integrity,
+    is_damage,
+    sampled,
+    sequences_behind,
+)
+from datalayer.schema.check.surroundings import FATAL, locked, surroundings
+from datalayer.schema.check.values import broken_values, doubles
+from datalayer.schema.finding import Finding
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.target import target_of
+from datalayer.schema.tokens import fold
+
+__all__ = ["check", "check_file"]
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total), in pages."""
+
+_TICKS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked for: the expected schema with its migrations, rules, how thorough."""
+
+    quick: bool
+    schema: Schema | None
+    names: Sequence[str]
+    folder: Folder | None
+    rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
+    inspections: Sequence[Inspection] = ()
+    progress: Progress | None = None
+
+
+def check(
+    engine: Engine,
+    *,
+    quick: bool = False,
+    expected: Schema | None = None,
+    with_schema: bool = True,
+    rules: Mapping[str, Rule] | None = None,
+    inspections: Sequence[Inspection] = (),
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Look for damage, broken rules, differences from the expected schema and pending migrations.
+
+    `expected` is the package's own schema unless another is given; `with_schema=False` leaves it and the
+    migrations out. `rules` are queries for rows that break a rule, `inspections` what else domains look at.
+    `quick` leaves out what reads every row: it takes milliseconds on any size. `progress` is called with
+    (done, total) pages.
+
+    Writes nothing: a SQLite file is read through a connection of its own that cannot write (see
+    `datalayer.schema.check.observing`), PostgreSQL in read-only transactions. One snapshot for the whole
+    check of a file; it keeps a WAL from being reset meanwhile. Cost: every page is read (PRAGMA
+    integrity_check, https://sqlite.org/pragma.html#pragma_integrity_check) and every row of a table that has
+    rules or texts.
+
+    Raises DatabaseCorrupt for a file that is not a database. Damage within one comes as findings.
+
+        [finding.message for finding in check(engine) if finding.severity == "error"]
+    """
+    wanted = _wanted(quick, expected, with_schema=with_schema)
+    wanted = replace(wanted, rules=rules or {}, inspections=inspections, progress=progress)
+    if engine.dialect.name != "sqlite":
+        return _with_rules(engine, wanted, postgres.inspect(engine, wanted.schema, quick=quick))
+    if engine.path is None:
+        with engine.transaction(read=True):
+            findings = _database(engine, wanted)
+    else:
+        findings = _file(engine.path, wanted, engine.options.busy_timeout_s)
+        if any(one.id in ("DL-C072", "DL-C073") for one in findings):
+            raise DatabaseCorrupt(
+                f"{engine.display_url} is not a database",
+                why=findings[-1].message,
+                hint="put the newest backup in its place",
+            )
+    return [*findings, *_settings(engine)]
+
+
+def check_file(
+    path: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    expected: Schema | None = None,
+    with_schema: bool = True,
+    rules: Mapping[str, Rule] | None = None,
+    inspections: Sequence[Inspection] = (),
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Check a SQLite file that is not open: as `check`, and whatever the file is, there is no error.
+
+    A missing file, a folder, something that is not a database: each is a finding. SQLite does not open the
+    file before a look at its header, log and journal says that this does no harm.
+    """
+    wanted = _wanted(quick, expected, with_schema=with_schema)
+    wanted = replace(wanted, rules=rules or {}, inspections=inspections, progress=progress)
+    return _file(Path(path).absolute(), wanted, 5.0)
+
+
+def _wanted(quick: bool, expected: Schema | None, *, with_schema: bool) -> _Wanted:
+    if expected is not None or not with_schema:
+        return _Wanted(quick, expected if with_schema else None, (), None)
+    target = target_of()
+    return _Wanted(quick, target.schema, target.names, target.folder)
+
+
+# -- a file ---------------------------------------------------------------------------------------
+
+
+def _file(path: Path, wanted: _Wanted, busy_timeout_s: float) -> list[Finding]:
+    findings = surroundings(path)
+    if any(one.id in FATAL and one.severity == "error" for one in findings):
+        return findings
+    try:
+        seen = _without_live_journal(outline(path))
+    except OSError as exc:
+        message = f"{path} cannot be read: {exc.strerror}"
+        return [*findings, Finding("DL-C075", "error", None, None, 1, message, "manual")]
+    findings += seen.findings
+    if not seen.is_database or not seen.size:
+        return findings
+    try:
+        return findings + observed(
+            seen, lambda engine: _snapshot(engine, wanted), busy_timeout_s=busy_timeout_s
+        )
+    except DatabaseBusy:
+        return [*findings, locked(path)]
+    except DatabaseUnavailable as exc:
+        message = ": ".join(part for part in (exc.what, exc.why) if part)
+        return [*findings, Finding("DL-C075", "error", None, None, 1, message, "manual")]
+    except DatabaseCorrupt as exc:
+        return [*findings, _unreadable(str(exc.__cause__ or exc.why or exc.what))]
+
+
+def _without_live_journal(seen: Outline) -> Outline:
+    """Take a journal for what it is where its writer lives: the pages before a change that goes on."""
+    if not any(one.id == "DL-C080" for one in seen.findings):
+        return seen
+    if not is_open_here(seen.path) and not find_holders(seen.path):
+        return seen
+    return replace(seen, findings=tuple(one for one in seen.findings if one.id != "DL-C080"))
+
+
+def _unreadable(reason: str) -> Finding:
+    message = f"the schema cannot be read ({reason}), so nothing else was checked: run `datalayer repair`"
+    return Finding("DL-C013", "error", None, None, 1, message, "lossy")
+
+
+def _snapshot(engine: Engine, wanted: _Wanted) -> list[Finding]:
+    found: list[Finding] | None = None
+    try:
+        with engine.transaction(read=True):
+            found = _database(engine, wanted)
+    except DatabaseCorrupt:
+        # over damaged pages even the end of a transaction that only reads can fail
+        if found is None:
+            raise
+    return found
+
+
+# -- an opened SQLite database --------------------------------------------------------------------
+
+
+def _database(engine: Engine, wanted: _Wanted) -> list[Finding]:
+    """Run all looks at one snapshot. Damage that stops one of them does not stop the others."""
+    connection: sqlite3.Connection = engine.connection()
+    findings: list[Finding] = []
+    try:
+        found = read(connection)
+    except sqlite3.DatabaseError as exc:
+        if not is_damage(exc):
+            raise
+        return [*_collect(_pages(connection, None, wanted)), _unreadable(str(exc))]
+    if wanted.quick:
+        findings += _collect(sampled(connection, found))
+    else:
+        findings += _collect(_pages(connection, found, wanted))
+    if wanted.schema is not None:
+        findings += drift(wanted.schema, found)
+    if not wanted.quick:
+        findings += _collect(broken_references(connection, found))
+    findings += _collect(sequences_behind(connection, found))
+    return _with_rules(engine, wanted, findings, found)
+
+
+def _collect(look: Iterator[Finding]) -> list[Finding]:
+    """Take what a look finds until it comes upon damage, which is a finding then."""
+    findings: list[Finding] = []
+    try:
+        findings.extend(look)
+    except sqlite3.DatabaseError as exc:
+        if not is_damage(exc):
+            raise
+        findings.append(Finding("DL-C001", "error", None, None, 1, str(exc), "lossy"))
+    return findings
+
+
+def _pages(connection: sqlite3.Connection, found: Schema | None, wanted: _Wanted) -> Iterator[Finding]:
+    """Run SQLite's own check, then one pass over the rows of each table."""
+    total = int(connection.execute("PRAGMA main.page_count").fetchone()[0])
+    bar = _Bar(wanted.progress, total)
+    owners = {
+        fold(str(index)): str(table)
+        for index, table in connection.execute(
+            "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index'"
+        )
+    }
+    connection.set_progress_handler(bar.pulse if wanted.progress else None, _TICKS)
+    try:
+        said = integrity(connection, owners, quick=False)
+    finally:
+        connection.set_progress_handler(None, 0)
+    bar.reach(0.7)
+    yield from said.findings
+    tables = [table for table in found.tables if table.kind == "table"] if found else []
+    is_utf8 = connection.execute("PRAGMA main.encoding").fetchone()[0] == "UTF-8"
+    for place, table in enumerate(tables, 1):
+        is_suspect = said.is_cut or fold(table.name) in said.suspects
+        yield from _collect(
+            broken_values(connection, table, is_suspect=is_suspect, is_utf8=is_utf8, tick=bar.tick)
+        )
+        if said.doubles:
+            owned = [name for name in said.doubles if fold(owners.get(name, "")) == fold(table.name)]
+            yield from _collect(doubles(connection, table, owned))
+        bar.reach(0.7 + 0.3 * place / len(tables))
+
+
+class _Bar:
+    """How far the work is, in pages of the file."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def reach(self, share: float) -> None:
+        """Say that this share of the work is done."""
+        self._done = int(self._total * share)
+        self.tick(0)
+
+    def tick(self, _: int) -> None:
+        """Say that work goes on."""
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def pulse(self) -> int:
+        """Say so from within a statement of SQLite's; 0 lets it go on."""
+        self._done = min(self._done + max(1, self._total // 200), int(self._total * 0.69))
+        self.tick(0)
+        return 0
+
+
+# -- what both engines share ----------------------------------------------------------------------
+
+
+def _with_rules(
+    engine: Engine, wanted: _Wanted, findings: list[Finding], found: Schema | None = None
+) -> list[Finding]:
+    """Add migrations, rules and inspections, where the database is sound enough to ask."""
+    ids = {one.id for one in findings}
+    if ids & {"DL-C001", "DL-C013", "DL-C024"}:
+        return findings
+    if wanted.schema is not None:
+        findings += migrations_out_of_step(engine, wanted.names, wanted.folder)
+    if not wanted.quick:
+        tables = (
+            {fold(table.name) for table in found.tables}
+            if found is not None
+            else postgres.table_names(engine)
+        )
+        findings += broken_rules(engine, wanted.rules, tables=frozenset(tables))
+        if not any(one.severity == "error" for one in findings):
+            for inspect in wanted.inspections:
+                findings += inspect(engine)
+    return findings
+
+
+def _settings(engine: Engine) -> list[Finding]:
+    """Look at this thread's own connection: the one that the program writes through."""
+    if engine.fetch_one("PRAGMA foreign_keys") == (1,):
+        return []
+    message = "PRAGMA foreign_keys is off on this connection, so references are not enforced"
+    return [Finding("DL-C040", "error", None, "foreign_keys", 1, message, "manual")]
