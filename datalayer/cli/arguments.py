@@ -98,7 +98,8 @@ def find_command(words: Sequence[str]) -> tuple[str, list[str]]:
     rest: list[str] = []
     for place, word in enumerate(words):
         is_value = place > 0 and words[place - 1] == "--database"
-        if word == "--" or name in COMMANDS:
+        # `backups` is a command, and so is `backups prune`
+        if word == "--" or (name in COMMANDS and f"{name} {word}" not in COMMANDS):
             rest += words[place:]
             break
         if word.startswith("-") or is_value:

@@ -117,6 +117,7 @@ def _finish(
         facts.kind,
         "gzip" if facts.is_compressed else None,
         origin.source,
+        origin.place,
         created_at,
         facts.schema_version,
         facts.engine,

@@ -6,6 +6,7 @@ database.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -32,12 +33,16 @@ _MOMENT = "%Y%m%dT%H%M%S%fZ"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The facts of one backup; `sha256` and `size_bytes` are of the file as it lies there."""
+    """The facts of one backup; `sha256` and `size_bytes` are of the file as it lies there.
+
+    `source` names the database, `place` tells it from others of that name without saying where it lies.
+    """
 
     file: str
     kind: Kind
     compression: Literal["gzip"] | None
     source: str
+    place: str
     created_at: datetime
     schema_version: str
     engine: str
@@ -50,11 +55,12 @@ class Manifest:
 class Origin:
     """A database as its backups name it: found without opening it, so that backups outlive the database.
 
-    `name` opens the names of the files; `folder` is where they go without a word, None for a database in
-    memory.
+    `place` is a digest of the path; `name` opens the names of the files; `folder` is where they go without a
+    word, None for a database in memory.
     """
 
     source: str
+    place: str
     name: str
     folder: Path | None
 
@@ -64,16 +70,17 @@ class Origin:
         if address.path is not None:
             # a symbolic link and the file it leads to are one database
             path = Path(os.path.realpath(address.path))
-            return cls(path.name, path.stem, path.parent / "backups")
+            return cls(path.name, _digest(str(path)), path.stem, path.parent / "backups")
         if address.secret_url is None:
-            return cls(address.display, "memory", None)
+            return cls(address.display, "", "memory", None)
         parts = urlsplit(address.secret_url)
         query = parse_qs(parts.query)
         host = unquote(parts.hostname or "") or query.get("host", ["localhost"])[0]
         port = parts.port or query.get("port", ["5432"])[0]
         database = unquote(parts.path.strip("/")) or query.get("dbname", [parts.username or ""])[0]
         folder = Path(platformdirs.user_data_dir("datalayer", appauthor=False)) / "backups"
-        return cls(f"{host}:{port}/{database}/{schema_name}", f"{database}-{schema_name}", folder)
+        source = f"{host}:{port}/{database}/{schema_name}"
+        return cls(source, _digest(source), f"{database}-{schema_name}", folder)
 
     def new_path(self, kind: Kind, schema_version: str, *, compress: bool) -> Path:
         """Give the path of a new backup in the folder, which is made: named by time (UTC) and version.
@@ -145,6 +152,7 @@ def read_manifest(backup: Path) -> Manifest | None:
             kind=_kind_of(facts["kind"]),
             compression="gzip" if facts["compression"] == "gzip" else None,
             source=str(facts["source"]),
+            place=str(facts["place"]),
             created_at=datetime.fromisoformat(facts["created_at"]).astimezone(UTC),
             schema_version=str(facts["schema_version"]),
             engine=str(facts["engine"]),
@@ -162,6 +170,10 @@ def _kind_of(value: object) -> Kind:
         if kind == value:
             return kind
     raise ValueError(value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _plain(text: str) -> str:
