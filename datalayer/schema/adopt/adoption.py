@@ -157,7 +157,7 @@ class _Work:
                 "A006",
                 "warning",
                 str(file.source),
-                f"{file.source.name} is pending, and is written for another tool: it has no up(store)",
+                f"{file.label} is pending, and is written for another tool: it has no up(store)",
                 fix="apply it with that tool first, or write it as up(store) or as a .sql file",
             )
             for file in left

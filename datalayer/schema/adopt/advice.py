@@ -50,7 +50,7 @@ def about_order(files: Sequence[MigrationFile], states: Mapping[str, Stated]) ->
             "J002",
             "warning",
             str(file.source),
-            f"{file.source.name} is pending and sorts before the applied {files[last].source.name}",
+            f"{file.label} is pending and sorts before the applied {files[last].label}",
             fix="it will be applied all the same; give it a later number if it relies on what came after it",
         )
         for file in files[: max(last, 0)]
@@ -82,7 +82,7 @@ def about_skipped(file: MigrationFile, journal: ForeignJournal) -> Finding:
         "J003",
         "error",
         str(file.source),
-        f"{file.source.name} is pending, and {journal.tool} would never apply it: the database is at"
+        f"{file.label} is pending, and {journal.tool} would never apply it: the database is at"
         f" {journal.mark}, and has nothing of what the file makes",
         fix="nothing needs to be done here: files are applied by name",
     )
@@ -108,11 +108,11 @@ def _about_journal(matching: Matching) -> Iterator[Finding]:
                 "J001",
                 "error",
                 str(one.file.source),
-                f"{one.file.source.name} is not what {matching.journal.tool} applied",
+                f"{one.file.label} is not what {matching.journal.tool} applied",
                 fix="put its old text back; taken over as it is, its present text counts as applied",
             )
         elif one.form:
-            message = f"{one.file.source.name} was applied {one.form}; it is the same otherwise"
+            message = f"{one.file.label} was applied {one.form}; it is the same otherwise"
             yield finding("J001", "info", str(one.file.source), message, fix="nothing needs to be done")
     for entry in matching.without_file:
         yield finding(
@@ -137,7 +137,7 @@ def _skipped(matching: Matching, left: Sequence[MigrationFile]) -> Iterator[Find
             "J003",
             "error",
             str(file.source),
-            f"{file.source.name} is pending, and drizzle would never apply it: its `when` {file.when} is not"
+            f"{file.label} is pending, and drizzle would never apply it: its `when` {file.when} is not"
             f" above {latest}, that of the last one applied",
             fix="nothing needs to be done here: files are applied by name",
         )
@@ -164,6 +164,6 @@ def _disagreements(matchings: Sequence[Matching], files: Sequence[MigrationFile]
                 "A002",
                 "warning",
                 str(file.source),
-                f"{file.source.name} is applied by {', '.join(yes)} and unknown to {', '.join(no)}",
+                f"{file.label} is applied by {', '.join(yes)} and unknown to {', '.join(no)}",
                 fix="it is taken as applied; compare the schema",
             )

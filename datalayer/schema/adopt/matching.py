@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from datalayer.errors import MigrationRefused
 from datalayer.schema.adopt.checksums import checksum_forms, keeps_checksums
 from datalayer.schema.adopt.journal import Entry, ForeignJournal
 from datalayer.schema.adopt.version_files import ancestors, read_replaces, read_revisions
@@ -98,7 +97,7 @@ class _Finder:
         self.keeps_checksums = keeps_checksums(tool)
         self.forms: dict[str, dict[str, str]] = {}
         if self.keeps_checksums:
-            self.forms = {file.name: checksum_forms(tool, _content(file)) for file in files}
+            self.forms = {file.name: checksum_forms(tool, file.content()) for file in files}
 
     def attempts(self) -> list[Attempt]:
         """Give the ways to find a file, surest first."""
@@ -128,15 +127,6 @@ class _Finder:
         # its content was looked for before
         is_other = self.keeps_checksums and bool(entry.checksum)
         return Match(entry, *hits[0], "changed" if is_other else "unknown")
-
-
-def _content(file: MigrationFile) -> bytes:
-    try:
-        return file.source.read_bytes()
-    except OSError as exc:
-        raise MigrationRefused(
-            f"cannot read {file.source}", why=exc.strerror, hint="check the path and its mode"
-        ) from exc
 
 
 def _identity(entry: Entry, file: MigrationFile) -> By | None:

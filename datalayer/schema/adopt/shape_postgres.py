@@ -235,7 +235,7 @@ class _PostgresStates(States):
                 continue
             error = work.attempt(work.moved(statement))
             if error and statement.verb not in _ROWS_ONLY:
-                return f"{file.source.name}, line {statement.line}: {error}"
+                return f"{file.label}, line {statement.line}: {error}"
         return ""
 
 

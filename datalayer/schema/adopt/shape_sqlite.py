@@ -73,7 +73,7 @@ class Replayed:
         for statement in file.statements():
             error = None if set_aside(statement) else run_statement(connection, statement)
             if error and statement.verb not in _ROWS_ONLY:
-                return f"{file.source.name}, line {statement.line}: {error}"
+                return f"{file.label}, line {statement.line}: {error}"
         rows = tuple(
             connection.execute(
                 "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"

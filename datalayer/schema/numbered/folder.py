@@ -1,7 +1,8 @@
 """A folder of migration files: which there are, in what order they are applied, and what each of them holds.
 
-Reads files only; knows no database. Three layouts: numbered files (ours, dbmate, golang-migrate and their
-like), drizzle's with meta/_journal.json, and Cloudflare's for D1.
+Reads files only; knows no database. Five layouts: numbered files (ours, dbmate, golang-migrate and their
+like), drizzle's with meta/_journal.json, Cloudflare's for D1, prisma's NAME/migration.sql and flyway's
+V1__name.sql.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datalayer.schema.tokens import Statement
 
 __all__ = [
     "CONSOLIDATED",
+    "WRANGLER_FILES",
     "FileKind",
     "Folder",
     "FolderProblem",
@@ -33,11 +35,15 @@ __all__ = [
 
 CONSOLIDATED = "consolidated_migrations.sql"
 FileKind = Literal["sql", "python"]
-Layout = Literal["numbered", "drizzle", "d1"]
+Layout = Literal["numbered", "drizzle", "d1", "prisma", "flyway"]
 
 _NUMBERED = re.compile(r"(?P<number>\d+)[_-].+?(?P<way>\.up|\.down)?\.(?P<ending>sql|py)\Z")
 _LEADING_NUMBER = re.compile(r"\d+")
-_WRANGLER = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
+# https://documentation.red-gate.com/flyway/flyway-concepts/migrations: parts of a version by . or _
+_FLYWAY = re.compile(r"V(?P<version>\d+(?:[._]\d+)*)__.+\.sql\Z")
+_REPEATABLE = re.compile(r"R__.+\.sql\Z")
+_PRISMA_FILE = "migration.sql"
+WRANGLER_FILES = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,16 @@ class MigrationFile:
     source: Traversable
     kind: FileKind
     when: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its name with ending, prisma's with its folder."""
+        file = self.source.name
+        return file if file.startswith(self.name) else f"{self.name}/{file}"
+
+    def content(self) -> bytes:
+        """Give its bytes. Raises MigrationRefused when it cannot be read."""
+        return _bytes_of(self.source)
 
     def read(self) -> str:
         """Give its whole text. Raises MigrationRefused when it cannot be read or is not UTF-8."""
@@ -71,7 +87,7 @@ class MigrationFile:
     @property
     def checksum_raw(self) -> str:
         """The sha256 of its bytes. Raises MigrationRefused when it cannot be read."""
-        return hashlib.sha256(_bytes_of(self.source)).hexdigest()
+        return hashlib.sha256(self.content()).hexdigest()
 
     @property
     def checksum_norm(self) -> str:
@@ -95,9 +111,13 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class FolderProblem:
-    """A journal entry without file, a file without journal entry, or a tag that the journal has twice."""
+    """What a folder holds and a run passes over, or its journal names and it has not.
 
-    kind: Literal["no file", "no entry", "double entry"]
+    no file, no entry, double entry: drizzle's journal names a file that is not there, lacks one, or has one
+    twice. repeatable: flyway runs the file again whenever it changes.
+    """
+
+    kind: Literal["no file", "no entry", "double entry", "repeatable"]
     name: str
     path: str
 
@@ -112,16 +132,27 @@ class Folder:
     def layout(self) -> Layout:
         """Whose layout it is.
 
-        drizzle: it has meta/_journal.json. d1: a wrangler file stands in the folder or beside it. Else
-        numbered.
+        drizzle: it has meta/_journal.json. d1: a wrangler file stands in the folder or beside it. prisma: a
+        folder in it holds migration.sql. flyway: a file in it is called like V1__name.sql. Else, and wherever
+        there are numbered files, numbered.
         """
-        if _journal_file(self.root).is_file():
+        if self.journal_file.is_file():
             return "drizzle"
         if isinstance(self.root, Path):
             places = (self.root, self.root.absolute().parent)
-            if any((place / name).is_file() for place in places for name in _WRANGLER):
+            if any((place / name).is_file() for place in places for name in WRANGLER_FILES):
                 return "d1"
-        return "numbered"
+        entries = self._listing() if self.root.is_dir() else []
+        if any(map(_file_of, entries)):
+            return "numbered"
+        if any(_FLYWAY.match(entry.name) for entry in entries):
+            return "flyway"
+        return "prisma" if any(map(_is_prismas, entries)) else "numbered"
+
+    @property
+    def journal_file(self) -> Traversable:
+        """Where drizzle's journal is, or would be."""
+        return self.root / "meta" / "_journal.json"
 
     @property
     def journal(self) -> tuple[JournalEntry, ...] | None:
@@ -129,7 +160,7 @@ class Folder:
 
         Raises MigrationRefused for a journal that is not drizzle's.
         """
-        source = _journal_file(self.root)
+        source = self.journal_file
         if not source.is_file():
             return None
         try:
@@ -145,13 +176,13 @@ class Folder:
     def files(self) -> list[MigrationFile]:
         """Give the files in order of application: numbers, then names; drizzle's by idx of its journal.
 
-        Files that undo (.down.sql), and files that drizzle's journal lacks, are left out. Raises
+        Flyway's 1.2 comes before 1.10; prisma's go by the names of their folders. Files that undo (.down.sql,
+        U1__name.sql), files that drizzle's journal lacks, and flyway's repeatable ones are left out. Raises
         MigrationRefused without a folder.
         """
         entries = self.journal
         if entries is None:
-            found = [file for entry in self._listing() if (file := _file_of(entry))]
-            return sorted(found, key=lambda file: (file.number or 0, file.name))
+            return _in_order(self._listing(), self.layout)
         there = {entry.name: entry for entry in self._listing()}
         return [
             MigrationFile(_number_of(entry.tag), entry.tag, there[f"{entry.tag}.sql"], "sql", entry.when)
@@ -160,13 +191,16 @@ class Folder:
         ]
 
     def problems(self) -> list[FolderProblem]:
-        """Give what drizzle's journal and the files disagree in; nothing in other layouts."""
+        """Give what drizzle's journal and the files disagree in, and flyway's repeatable files."""
         entries = self.journal
         if entries is None:
-            return []
+            names = sorted(entry.name for entry in self._listing() if _REPEATABLE.match(entry.name))
+            is_flyways = bool(names) and self.layout == "flyway"
+            found = [FolderProblem("repeatable", name, str(self.root / name)) for name in names]
+            return found if is_flyways else []
         there = {entry.name: entry for entry in self._listing() if entry.name.endswith(".sql")}
         tags = [entry.tag for entry in entries]
-        journal = str(_journal_file(self.root))
+        journal = str(self.journal_file)
         double = [tag for place, tag in enumerate(tags) if tag in tags[:place]]
         stray = sorted(there.keys() - {f"{tag}.sql" for tag in tags} - {CONSOLIDATED})
         return [
@@ -188,7 +222,7 @@ class Folder:
         for file in files:
             if file.kind == "python":
                 raise MigrationRefused(
-                    f"{self.root} has {file.source.name} and no {CONSOLIDATED}",
+                    f"{self.root} has {file.label} and no {CONSOLIDATED}",
                     why="a new database gets its whole schema from SQL",
                     hint=f"write the schema to {CONSOLIDATED}",
                 )
@@ -232,10 +266,6 @@ def _bytes_of(source: Traversable) -> bytes:
         ) from exc
 
 
-def _journal_file(root: Traversable) -> Traversable:
-    return root / "meta" / "_journal.json"
-
-
 def _entry(value: object) -> JournalEntry:
     if not isinstance(value, dict):
         raise TypeError("an entry is not an object")
@@ -260,6 +290,35 @@ def _unique(entries: tuple[JournalEntry, ...]) -> Iterator[JournalEntry]:
 def _number_of(name: str) -> int | None:
     number = _LEADING_NUMBER.match(name)
     return int(number[0]) if number else None
+
+
+def _in_order(entries: list[Traversable], layout: Layout) -> list[MigrationFile]:
+    if layout == "prisma":
+        found = [
+            MigrationFile(_number_of(entry.name), entry.name, entry / _PRISMA_FILE, "sql")
+            for entry in entries
+            if _is_prismas(entry)
+        ]
+        return sorted(found, key=lambda file: file.name)
+    if layout == "flyway":
+        versions = [(_version_of(entry.name), entry) for entry in entries if _FLYWAY.match(entry.name)]
+        return [
+            # only a whole version is a number: 1.1 and 1.2 are not two files of one
+            MigrationFile(version[0] if len(version) == 1 else None, entry.name[:-4], entry, "sql")
+            for version, entry in sorted(versions, key=lambda one: (one[0], one[1].name))
+        ]
+    numbered = [file for entry in entries if (file := _file_of(entry))]
+    return sorted(numbered, key=lambda file: (file.number or 0, file.name))
+
+
+def _is_prismas(entry: Traversable) -> bool:
+    return entry.is_dir() and (entry / _PRISMA_FILE).is_file()
+
+
+def _version_of(name: str) -> tuple[int, ...]:
+    """Give the parts of a version of flyway's; what has no version comes to nothing."""
+    match = _FLYWAY.match(name)
+    return tuple(map(int, re.split(r"[._]", match["version"]))) if match else ()
 
 
 def _file_of(entry: Traversable) -> MigrationFile | None:

@@ -45,15 +45,11 @@ def new_file(root: Path, slug: str, *, is_python: bool, now: datetime) -> Path:
     Its number is the last one plus one, with as many digits, and a time where the last one is a time. The
     first is 0001. A folder of .up.sql files gets another of these.
 
-    Raises MigrationRefused for a name that is no slug, a drizzle folder, and a folder that cannot be written.
+    Raises MigrationRefused for a name that is no slug, for the folder of drizzle, prisma or flyway, and for
+    one that cannot be written.
     """
     check_slug(slug)
-    folder = Folder(root)
-    if folder.layout == "drizzle":
-        raise MigrationRefused(
-            f"{root} is a drizzle folder, and its files come with a snapshot and a journal entry",
-            hint=f"run `drizzle-kit generate --custom --name={slug}`",
-        )
+    _refuse_foreign(root, slug)
     try:
         root.mkdir(parents=True, exist_ok=True)
         numbers = list(_numbers(root))
@@ -95,6 +91,19 @@ def check_slug(slug: str) -> None:
         why=f"small letters, digits and single underscores or dashes, up to {_LONGEST_SLUG} in all",
         hint=f"try {better}" if better else "give a name such as add_notes",
     )
+
+
+def _refuse_foreign(root: Path, slug: str) -> None:
+    """Refuse the folder of a tool whose files are more than a number and a name."""
+    ways = {
+        "drizzle": ("a snapshot and a journal entry", f"run `drizzle-kit generate --custom --name={slug}`"),
+        "prisma": ("a folder each", f"run `prisma migrate dev --create-only --name {slug}`"),
+        "flyway": ("versions of flyway's", f"write a file called V<version>__{slug}.sql"),
+    }
+    layout = Folder(root).layout
+    if layout in ways:
+        what, hint = ways[layout]
+        raise MigrationRefused(f"{root} is a {layout} folder, and its files come with {what}", hint=hint)
 
 
 def _numbers(root: Path) -> Iterator[tuple[str, str, str]]:

@@ -91,7 +91,7 @@ def finding_of(file: MigrationFile, found: NoOp) -> Finding:
         ),
     }
     rule, severity, message, fix = texts[found.result]
-    text = f"{file.source.name}: {found.statement} {message.format(object=found.object)}"
+    text = f"{file.label}: {found.statement} {message.format(object=found.object)}"
     return finding(rule, severity, str(file.source), text, line=found.line, fix=fix)
 
 

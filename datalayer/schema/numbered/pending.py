@@ -31,7 +31,8 @@ class Pending:
     `applied` are the recorded names in order of application, `journal` what is known of them,
     `without_journal` those that only the plain table names. Findings are {id, severity, file, line, message,
     fix}: J001 an applied file was changed, J002 a pending file sorts before an applied one, J004 an applied
-    file (or an entry of drizzle's journal) is gone, J005 drizzle's journal lacks a file.
+    file (or an entry of drizzle's journal) is gone, J005 a file that drizzle's journal lacks, or a repeatable
+    one of flyway's, J006 drizzle's journal names a file twice.
     """
 
     files: tuple[MigrationFile, ...]
@@ -116,7 +117,7 @@ def _first_change(diff: str) -> str:
 def _refuse_doubles(folder: Folder, files: Sequence[MigrationFile]) -> None:
     double = [name for name, count in Counter(file.name for file in files).items() if count > 1]
     if double:
-        both = ", ".join(file.source.name for file in files if file.name == double[0])
+        both = ", ".join(file.label for file in files if file.name == double[0])
         raise MigrationRefused(
             f"{folder.root} has two migrations called {double[0]}",
             why=f"they are {both}, and history can hold the name only once",
@@ -145,18 +146,18 @@ def _edited(file: MigrationFile, row: JournalRow | None) -> list[Finding]:
         return []
     path = str(file.source)
     if row.checksum_norm == file.checksum_norm:
-        message = f"{file.source.name} was applied with another layout or comments; it does the same"
+        message = f"{file.label} was applied with another layout or comments; it does the same"
         return [finding("J001", "info", path, message, fix="nothing needs to be done")]
     moment = row.applied_at or row.started_at
     found = finding(
         "J001",
         "error",
         path,
-        f"{file.source.name} is not what was applied on {moment:%Y-%m-%d %H:%M}Z",
+        f"{file.label} is not what was applied on {moment:%Y-%m-%d %H:%M}Z",
         fix="put its old text back, and write the change as a new migration",
     )
     if row.source is not None:
-        found["diff"] = difference_of(row.source, file.read(), file.source.name)
+        found["diff"] = difference_of(row.source, file.read(), file.label)
     return [found]
 
 
@@ -168,7 +169,7 @@ def _late(files: Sequence[MigrationFile], left: Sequence[MigrationFile], has: se
             "J002",
             "error",
             str(file.source),
-            f"{file.source.name} sorts before the applied {files[last].name}; it is applied all the same",
+            f"{file.label} sorts before the applied {files[last].name}; it is applied all the same",
             fix="give it a number behind the last applied one if it relies on what came later",
         )
         for file in left
@@ -196,9 +197,15 @@ def _folder_problems(folder: Folder) -> list[Finding]:
         "no file": ("J004", "drizzle's journal names {name}, and there is no such file", "put the file back"),
         "no entry": ("J005", "drizzle's journal lacks {name}, so it is not applied", "add it to the journal"),
         "double entry": ("J006", "drizzle's journal names {name} twice", "remove one of the entries"),
+        "repeatable": (
+            "J005",
+            "{name} is one that flyway runs again whenever it changes, and is not applied",
+            "write what it holds as a file with a version",
+        ),
     }
     found: list[Finding] = []
     for problem in folder.problems():
         rule, message, fix = texts[problem.kind]
-        found.append(finding(rule, "error", problem.path, message.format(name=problem.name), fix=fix))
+        severity = "warning" if problem.kind == "repeatable" else "error"
+        found.append(finding(rule, severity, problem.path, message.format(name=problem.name), fix=fix))
     return found

@@ -139,9 +139,7 @@ class _Steps:
         if [script.normal_form(one.text) for one in then] == [script.normal_form(one.text) for one in now]:
             return row.statements_done
         path = str(self.file.source)
-        message = (
-            f"the first {row.statements_done} statements of {self.file.source.name} are applied, and changed"
-        )
+        message = f"the first {row.statements_done} statements of {self.file.label} are applied, and changed"
         raise MigrationRefused(
             f"{path} was changed in its part that is applied already",
             findings=[finding("J001", "error", path, message)],

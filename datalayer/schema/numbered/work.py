@@ -212,7 +212,7 @@ class Work:
             self._unrecorded = []
         found = [finding_of(file, one) for one in done.no_ops]
         if file.kind == "sql" and not done.effective:
-            text = f"{file.source.name} changes nothing"
+            text = f"{file.label} changes nothing"
             found.append(
                 finding("N004", "warning", str(file.source), text, fix="remove it before it is applied")
             )

@@ -287,7 +287,7 @@ def judge_effects(run: FileRun) -> Iterator[RuleFinding]:
             rule, severity, words, fix = _NO_OPS[ran.no_op]
             yield _finding(run, ran, rule, severity, f"{opening(ran.statement)} {words}", fix)
     if run.failed is None and run.file.kind == "sql" and not any(map(_did_something, run.ran)):
-        text = f"{run.file.source.name} changes nothing"
+        text = f"{run.file.label} changes nothing"
         yield _finding(run, None, "N004", "warning", text, "remove it before it is applied")
 
 

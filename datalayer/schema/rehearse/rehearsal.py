@@ -29,7 +29,13 @@ __all__ = ["rehearse"]
 Progress = Callable[[int, int], object]
 _SYNTHETIC_ROWS = 3
 # who runs a folder of such a layout, where nobody says so
-_TOOLS: Mapping[Layout, Tool] = {"numbered": "datalayer", "drizzle": "plain", "d1": "d1"}
+_TOOLS: Mapping[Layout, Tool] = {
+    "numbered": "datalayer",
+    "drizzle": "plain",
+    "d1": "d1",
+    "prisma": "plain",
+    "flyway": "plain",
+}
 
 
 def rehearse(
@@ -50,8 +56,9 @@ def rehearse(
     folder's layout where it is left out. On PostgreSQL the locks, rewrites and scans are measured, within the
     transaction of each file.
 
-    What reaches beyond a copy is left out and told (roles, other databases) or fails (ATTACH); what a Python
-    file or a function of PostgreSQL's does outside the database is its own affair.
+    What reaches beyond a copy is left out and told (roles, other databases) or fails (ATTACH). Not held back
+    is what acts outside from within: a write to a foreign table reaches the server behind it, and so may what
+    a function of PostgreSQL's (dblink, an extension's) or a Python file does.
 
     The database is read and never written; the copy is removed however the rehearsal ends, and what a killed
     one left by the next. Nothing is locked for longer than one statement that reads. Cost: the database is

@@ -14,7 +14,8 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_SLUG = re.compile(r"\d+[_-]+(?P<slug>.+)")
+# flyway's V, and the further parts of its versions
+_SLUG = re.compile(r"V?\d+(?:[._]\d+)*[_-]+(?P<slug>.+)")
 # a number of so many digits is a date, and dates have gaps
 _LONGEST_NUMBER = 6
 
@@ -104,10 +105,13 @@ def _without_entry(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 problem.path, 1, f"drizzle's journal has no entry for {problem.name}, so it is never applied"
             )
+        elif problem.kind == "repeatable":
+            message = f"{problem.name} is one that flyway runs whenever it changes; a run here passes it over"
+            yield Hit(problem.path, 1, message, "write what it holds as a file with a version", "warning")
 
 
 def _line_of_tag(subject: Subject, tag: str, *, last: bool = False) -> int:
-    text = (subject.folder.root / "meta" / "_journal.json").read_text(encoding="utf-8-sig")
+    text = subject.folder.journal_file.read_text(encoding="utf-8-sig")
     place = text.rfind(f'"{tag}"') if last else text.find(f'"{tag}"')
     return text.count("\n", 0, max(place, 0)) + 1
 
@@ -142,7 +146,8 @@ def _gap(subject: Subject) -> Iterator[Hit]:
 
 
 def _width(source: Source) -> int:
-    return len(source.name) - len(source.name.lstrip("0123456789"))
+    name = source.name.removeprefix("V")
+    return len(name) - len(name.lstrip("0123456789"))
 
 
 def _same_slug(subject: Subject) -> Iterator[Hit]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources.abc import Traversable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,9 +16,10 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema.history import applied_names
 from datalayer.schema.numbered import journal
-from datalayer.schema.numbered.folder import Folder, Layout, read_script
+from datalayer.schema.numbered.folder import WRANGLER_FILES, Folder, Layout, read_script
 from datalayer.schema.numbered.journal import JournalRow
 from datalayer.schema.numbered.script import Dialect
+from datalayer.schema.tokens import KEYWORDS, Statement
 from datalayer.schema.validate.postgres_model import Model
 from datalayer.schema.validate.replay import Replay
 from datalayer.schema.validate.source import Source
@@ -27,11 +28,14 @@ __all__ = ["Subject", "Target", "guess_dialect", "is_for_d1"]
 
 Target = Literal["sqlite", "postgresql", "d1"]
 
-_POSTGRES_WORDS_LIST = """
-SERIAL BIGSERIAL SMALLSERIAL JSONB TIMESTAMPTZ CONCURRENTLY EXTENSION BYTEA UUID TSVECTOR LANGUAGE
-PLPGSQL INET CIDR ENUM GIN GIST IDENTITY OWNER
+_POSTGRES_TYPES_LIST = "SERIAL BIGSERIAL SMALLSERIAL JSONB TIMESTAMPTZ BYTEA UUID TSVECTOR INET CIDR"
+_POSTGRES_TYPES = frozenset(_POSTGRES_TYPES_LIST.split())
+# in pairs, for each of these words alone may well be the name of a column
+_POSTGRES_PAIRS_LIST = """
+OWNER TO, LANGUAGE PLPGSQL, LANGUAGE SQL, AS ENUM, USING GIN, USING GIST, AS IDENTITY, CREATE EXTENSION,
+CREATE TYPE, INDEX CONCURRENTLY, VIEW CONCURRENTLY, ADD CONSTRAINT, ALTER COLUMN
 """
-_POSTGRES_WORDS = frozenset(_POSTGRES_WORDS_LIST.split())
+_POSTGRES_PAIRS = frozenset(tuple(pair.split()) for pair in _POSTGRES_PAIRS_LIST.split(","))
 _SQLITE_WORDS_LIST = "AUTOINCREMENT PRAGMA ROWID STRICT STRFTIME JULIANDAY GLOB UNIXEPOCH"
 _SQLITE_WORDS = frozenset(_SQLITE_WORDS_LIST.split())
 _DIALECTS: dict[str, Dialect] = {
@@ -73,9 +77,10 @@ class Subject:
     def enforces_foreign_keys(self) -> bool:
         """Whether foreign keys are enforced while these files are run: they are where others run them.
 
-        D1 enforces them always, the drivers that drizzle uses by default; our own run does not.
+        D1 enforces them always, the drivers that drizzle uses by default, prisma's engine as well; our own
+        run does not.
         """
-        return self.is_sqlite and (self.target == "d1" or self.layout == "drizzle")
+        return self.is_sqlite and (self.target == "d1" or self.layout in ("drizzle", "prisma"))
 
     @cached_property
     def replay(self) -> Replay:
@@ -90,7 +95,7 @@ class Subject:
     @cached_property
     def drizzle(self) -> dict[str, Any]:
         """Drizzle's journal as the document that it is; empty in other layouts."""
-        return _journal_document(self.folder.root)
+        return _journal_document(self.folder)
 
     @cached_property
     def journal_rows(self) -> dict[str, JournalRow]:
@@ -112,7 +117,7 @@ class Subject:
     @property
     def journal_path(self) -> str:
         """Where drizzle's journal lies."""
-        return str(self.folder.root / "meta" / "_journal.json")
+        return str(self.folder.journal_file)
 
     def close(self) -> None:
         """Close the database in memory, if one was opened."""
@@ -127,23 +132,35 @@ def guess_dialect(folder: Folder) -> Dialect | None:
     """
     if folder.layout == "d1":
         return "sqlite"
-    said = _DIALECTS.get(str(_journal_document(folder.root).get("dialect", "")).lower())
+    said = _DIALECTS.get(str(_journal_document(folder).get("dialect", "")).lower())
     if said:
         return said
     postgres = sqlite = 0
     for file in folder.files():
         # PostgreSQL's lexical rules also go past SQLite's text; a body in dollars is one token of it
         for statement in file.statements("postgresql"):
-            words = [token.upper for token in statement.tokens]
-            text = " ".join(words)
-            postgres += sum(word in _POSTGRES_WORDS or word == "::" for word in words)
-            postgres += sum(token.text.startswith("$") for token in statement.tokens)
-            postgres += "ADD CONSTRAINT" in text or "ALTER COLUMN" in text or text.startswith("CREATE TYPE")
-            sqlite += sum(word in _SQLITE_WORDS for word in words) + statement.text.count("`")
-            sqlite += text.startswith("INSERT OR ") or "DATETIME (" in text
+            postgres += _signs_of_postgres(statement)
+            sqlite += _signs_of_sqlite(statement)
     if postgres == sqlite == 0:
         return None
     return "postgresql" if postgres > sqlite else "sqlite"
+
+
+def _signs_of_postgres(statement: Statement) -> int:
+    tokens = statement.tokens
+    signs = sum(token.text == "::" or token.text.startswith("$") for token in tokens)
+    for before, token in pairwise(tokens):
+        # a type stands behind the name of its column
+        is_named = before.kind == "identifier" or (before.kind == "word" and before.upper not in KEYWORDS)
+        signs += is_named and token.upper in _POSTGRES_TYPES
+        signs += (before.upper, token.upper) in _POSTGRES_PAIRS
+    return signs
+
+
+def _signs_of_sqlite(statement: Statement) -> int:
+    words = [token.upper for token in statement.tokens]
+    signs = sum(word in _SQLITE_WORDS for word in words) + statement.text.count("`")
+    return signs + (words[:2] == ["INSERT", "OR"]) + (("DATETIME", "(") in pairwise(words))
 
 
 def is_for_d1(folder: Folder) -> bool:
@@ -153,12 +170,11 @@ def is_for_d1(folder: Folder) -> bool:
     if folder.layout != "drizzle" or not isinstance(folder.root, Path):
         return False
     own = folder.root.absolute()
-    names = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
-    return any((place / name).is_file() for place in (own, *own.parents[:2]) for name in names)
+    return any((place / name).is_file() for place in (own, *own.parents[:2]) for name in WRANGLER_FILES)
 
 
-def _journal_document(root: Traversable) -> dict[str, Any]:
-    source = root / "meta" / "_journal.json"
+def _journal_document(folder: Folder) -> dict[str, Any]:
+    source = folder.journal_file
     if not source.is_file():
         return {}
     try:

@@ -155,14 +155,16 @@ def _edited(subject: Subject) -> Iterator[Hit]:
     base = _baseline(git) if git else ""
     if git is None or not base:
         return
-    entries = filter(None, git.ask("ls-tree", "-z", base, git.prefix or "./").split("\0"))
+    # prisma's files are a folder further down
+    depth = ("-r",) if subject.layout == "prisma" else ()
+    entries = filter(None, git.ask("ls-tree", "-z", *depth, base, git.prefix or "./").split("\0"))
     shared = {path: head.split()[-1] for head, _, path in (entry.partition("\t") for entry in entries)}
-    present = {source.file.source.name: source for source in subject.sources}
+    present = {source.file.label: source for source in subject.sources}
     forms = {_form_of(source): source.name for source in present.values()}
     told: set[str] = set()
     for path, blob in sorted(shared.items()):
         name = path.removeprefix(git.prefix)
-        if not re.fullmatch(r"\d+[_-].+\.(?:sql|py)", name) or name.endswith((".down.sql", ".down.py")):
+        if not re.fullmatch(r"V?\d+[._-].+\.(?:sql|py)", name) or name.endswith((".down.sql", ".down.py")):
             continue
         source = present.get(name)
         if source is not None and _blob_of(source) == blob:
@@ -182,7 +184,7 @@ def _edited(subject: Subject) -> Iterator[Hit]:
 
 def _blob_of(source: Source) -> str:
     """Give the name that git has for the content of a file."""
-    content = source.file.source.read_bytes()
+    content = source.file.content()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
@@ -204,7 +206,7 @@ def _edited_in_history(subject: Subject, git: _Repository, told: set[str]) -> It
     )
     known: set[str] = set()
     commit = ""
-    places = {source.file.source.name: place for place, source in enumerate(subject.sources)}
+    places = {source.file.label: place for place, source in enumerate(subject.sources)}
     for line in islice(log.splitlines(), 20_000):
         if line.startswith(">"):
             commit = line[1:]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from datalayer.errors import MigrationRefused
 from datalayer.schema.history import package_folder
 from datalayer.schema.numbered.folder import Folder, checksum_of_text
 from datalayer.schema.numbered.manner import foreign_keys_wish, manner_of
+from datalayer.schema.numbered.new_file import new_file
 from datalayer.schema.numbered.script import Dialect, normal_form, statements
 
 
@@ -292,3 +294,66 @@ def test_blanks_and_comments_between_tokens_never_change_the_normal_checksum(tok
     spread = " -- note; 'here'\r\n\t".join(tokens) + " /* end */"
 
     assert checksum_of_text(plain, "sql") == checksum_of_text(spread, "sql")
+
+
+# -- prisma and flyway ---------------------------------------------------------------------------
+
+
+def _make_prisma_folder(root: Path, *names: str) -> Folder:
+    for name in names:
+        make_folder(root / name, {"migration.sql": f"CREATE TABLE {name.partition('_')[2]} (x INTEGER)"})
+    return make_folder(root, {"migration_lock.toml": 'provider = "sqlite"'})
+
+
+def test_prismas_files_are_called_by_their_folders_and_come_in_the_order_of_their_names(
+    tmp_path: Path,
+) -> None:
+    folder = _make_prisma_folder(tmp_path, "20240202000000_later", "20240101000000_first")
+    (tmp_path / "notes").mkdir()
+
+    assert folder.layout == "prisma"
+    assert [(file.number, file.name, file.label) for file in folder.files()] == [
+        (20240101000000, "20240101000000_first", "20240101000000_first/migration.sql"),
+        (20240202000000, "20240202000000_later", "20240202000000_later/migration.sql"),
+    ]
+    assert folder.script().index("TABLE first") < folder.script().index("TABLE later")
+
+
+def test_flyways_files_come_in_the_order_of_their_versions_part_by_part(tmp_path: Path) -> None:
+    names = [
+        "V10__d.sql",
+        "V1.10__c.sql",
+        "V1_2__b.sql",
+        "V1__a.sql",
+        "U1__undo.sql",
+        "R__view.sql",
+        "V2.sql",
+    ]
+    folder = make_folder(tmp_path, dict.fromkeys(names, "SELECT 1"))
+
+    assert folder.layout == "flyway"
+    assert [(file.number, file.name) for file in folder.files()] == [
+        (1, "V1__a"),
+        (None, "V1_2__b"),
+        (None, "V1.10__c"),
+        (10, "V10__d"),
+    ]
+    assert [(one.kind, one.name) for one in folder.problems()] == [("repeatable", "R__view.sql")]
+
+
+def test_numbered_files_decide_whatever_stands_beside_them(tmp_path: Path) -> None:
+    _make_prisma_folder(tmp_path, "20240101000000_first")
+    folder = make_folder(tmp_path, {"V1__a.sql": "", "R__b.sql": "", "0001_mine.sql": ""})
+
+    assert (folder.layout, _names(folder), folder.problems()) == ("numbered", ["0001_mine"], [])
+
+
+@pytest.mark.parametrize("layout", ["prisma", "flyway"])
+def test_a_new_file_is_left_to_the_tool_whose_folder_it_is(tmp_path: Path, layout: str) -> None:
+    if layout == "prisma":
+        _make_prisma_folder(tmp_path, "20240101000000_first")
+    else:
+        make_folder(tmp_path, {"V1__a.sql": ""})
+
+    with pytest.raises(MigrationRefused, match=f"is a {layout} folder"):
+        new_file(tmp_path, "add_notes", is_python=False, now=datetime(2026, 1, 2, tzinfo=UTC))

@@ -15,6 +15,7 @@ from datalayer.schema.history import package_folder
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.validate import validate
 from datalayer.schema.validate.folder import subject_of
+from datalayer.schema.validate.subject import guess_dialect
 
 FOLDERS = Path(__file__).parent / "folders"
 NAMES = {
@@ -41,6 +42,38 @@ def test_dialect_and_target_are_guessed(name: str) -> None:
     assert len(subject.sources) >= 10
     assert [step.error for step in subject.replay.steps if step.error] == []
     subject.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("CREATE TABLE a (owner text, language text, uuid text); SELECT owner, uuid FROM a", None),
+        ("CREATE TABLE a (owner text); CREATE TABLE b (x integer PRIMARY KEY AUTOINCREMENT)", "sqlite"),
+        ("CREATE TABLE a (inet integer, strict integer) STRICT", "sqlite"),
+        ("ALTER TABLE a OWNER TO app", "postgresql"),
+        ('CREATE TABLE a (id uuid, "language" text)', "postgresql"),
+        ("CREATE UNIQUE INDEX CONCURRENTLY a_x ON a USING gin (x)", "postgresql"),
+        ("CREATE TABLE a (x integer)", None),
+    ],
+)
+def test_names_of_columns_do_not_decide_whose_sql_it_is(
+    tmp_path: Path, text: str, dialect: str | None
+) -> None:
+    (tmp_path / "0001_a.sql").write_text(text, encoding="utf-8")
+
+    assert guess_dialect(Folder(tmp_path)) == dialect
+
+
+def test_foreign_keys_can_be_switched_off_in_prismas_files(tmp_path: Path) -> None:
+    text = "PRAGMA foreign_keys=OFF;\nCREATE TABLE b (x integer);\nPRAGMA foreign_keys=ON;\n"
+    for name in ("20240101_first", "0001_first"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "20240101_first" / "migration.sql").write_text(text, encoding="utf-8")
+    (tmp_path / "0001_first" / "0001_first.sql").write_text(text, encoding="utf-8")
+
+    told = [{one.id for one in validate(Folder(place))} for place in (tmp_path, tmp_path / "0001_first")]
+
+    assert ["D001" in found for found in told] == [False, True]
 
 
 def test_the_package_has_nothing_to_tell() -> None:
