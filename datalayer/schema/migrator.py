@@ -406,10 +406,27 @@ class _Postgres:
                 steps = self.derived.steps
                 return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
             missing = self.unrecorded()
+        kept = None if plan else self.back_up(self.derived)
         steps = self.change(self.derived, plan=plan)
         if missing and not plan:
             self.locked(self.record)
-        return MigrationResult(missing, _made(steps), steps, nothing_to_do=not steps and not missing)
+        return MigrationResult(
+            missing, _made(steps), steps, nothing_to_do=not steps and not missing, backup=kept
+        )
+
+    def back_up(self, derived: Derived) -> Path | None:
+        """Keep a verified copy where values may go because somebody said so."""
+        consent = self.call.consent
+        may_lose = consent.allow_data_loss or consent.drop_columns or consent.drop_tables
+        if consent.skip_backup or not may_lose:
+            return None
+        # a column that is replaced for its type is dropped too, once its values are in the new one
+        drops = any(
+            word in step.sql
+            for step in self.change(derived, plan=True)
+            for word in ("DROP TABLE", "DROP COLUMN")
+        )
+        return backup(self.engine).path if drops else None
 
     def run_native(self, folder: Folder, *, plan: bool) -> MigrationResult:
         """Run a folder of PostgreSQL's own SQL, file by file."""

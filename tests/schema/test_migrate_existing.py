@@ -188,6 +188,27 @@ def test_a_column_with_values_goes_only_when_it_is_named_and_is_backed_up_first(
     copy.close()
 
 
+def test_a_server_is_backed_up_before_a_column_goes(
+    postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    engine = open_engine(postgres_database)
+    file = tmp_path / "app.sql"
+    file.write_text("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT);")
+    migrate(engine, target_of(schema_file=file))
+    engine.write("INSERT INTO t (a, b) VALUES (1, 'x')")
+    file.write_text("CREATE TABLE t (a INTEGER PRIMARY KEY);")
+
+    with pytest.raises(MigrationRefused):
+        migrate(engine, target_of(schema_file=file))
+    result = migrate(engine, target_of(schema_file=file), consent=Consent(drop_columns=frozenset({"t.b"})))
+
+    assert result.backup is not None
+    assert result.backup.exists()
+    assert engine.columns("t") == ["a"]
+    engine.close()
+
+
 def test_a_likely_rename_is_suggested_and_never_guessed(app: Engine) -> None:
     app.write("CREATE TABLE users (id INTEGER PRIMARY KEY, full_name TEXT, mail TEXT)")
     app.write("INSERT INTO users VALUES (1, 'Ann', 'a@b')")
