@@ -8,27 +8,36 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 import peewee
 import platformdirs
 
-from datalayer.domains import Domains
+from datalayer.domains import CHECKS, Domains, inspections
+from datalayer.engine.address import Address
 from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
-from datalayer.engine.opening import open_engine
 from datalayer.engine.singleton import Singleton
 from datalayer.engine.transaction import Transaction
 from datalayer.repository.base import Repository
 from datalayer.schema.backup import BackupResult, backup
-from datalayer.schema.check import Finding, check
+from datalayer.schema.check import Finding, check, check_file
+from datalayer.schema.check.guard import OnCorruption, open_guarded
+from datalayer.schema.check.rule import Inspection, Rule
 from datalayer.schema.migrator import MigrationResult, migrate
 from datalayer.schema.target import target_of
 from datalayer.schema.violation import complete
 
-__all__ = ["Store", "close_database", "connect", "default_database", "ensure_connection"]
+__all__ = [
+    "Store",
+    "check_database",
+    "close_database",
+    "connect",
+    "default_database",
+    "ensure_connection",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -144,9 +153,14 @@ class Store(Domains):
         target = target_of(schema_file=schema_file, folder=folder, to=to)
         return migrate(self.engine, target, store_of=lambda _: self, **options)
 
-    def check(self, **options: Any) -> list[Finding]:
-        """Look for problems without writing a byte; see `datalayer.schema.check.check`."""
-        return check(self.engine, **options)
+    def check(self, *, rules: Mapping[str, Rule] | None = None, **options: Any) -> list[Finding]:
+        """Look for problems without writing a byte; see `datalayer.schema.check.check`.
+
+        Against the package's own schema the domains' rules are held too; `rules` are added to them.
+        `quick=True` takes milliseconds on any size, for a program's start.
+        """
+        own = _own_checks(self.data_dir, options)
+        return check(self.engine, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
 
     def backup(self, path: str | os.PathLike[str] | None = None) -> BackupResult:
         """Write a verified copy while others work; see `datalayer.schema.backup.backup`."""
@@ -160,19 +174,52 @@ class Store(Domains):
 
 
 def connect(
-    target: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None, **options: Any
+    target: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    on_corruption: OnCorruption = "raise",
+    **options: Any,
 ) -> Store:
     """Open a database: a path or sqlite:/// URL, `:memory:`, or a postgresql:// URL.
 
     Options are the fields of `datalayer.Options` (`read_only`, `synchronous`, `busy_timeout_s`, `pool`, ...).
-    One connection is opened and its settings verified before this returns.
+    One connection is opened and its settings verified before this returns. A SQLite file is looked at first:
+    `on_corruption` says what is done about one whose header, log or journal is damaged ("raise", "read-only",
+    "repair", or a function; see `datalayer.schema.check.guard.open_guarded`).
 
     Raises:
         DatabaseUnavailable: missing folder or file, no permission, refused, wrong password.
-        DatabaseCorrupt: not a database.
+        DatabaseCorrupt: not a database, or a damaged one.
     """
-    engine = open_engine(target, Options(**options))
+    engine = open_guarded(target, Options(**options), on_corruption)
     return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute())
+
+
+def check_database(
+    target: str | os.PathLike[str], *, rules: Mapping[str, Rule] | None = None, **options: Any
+) -> list[Finding]:
+    """Check a database that is not open: as `Store.check`, and a SQLite file is opened only if that is safe.
+
+    A file that is missing, or is no database, is a finding.
+
+    Raises:
+        DatabaseUnavailable: a server that cannot be reached.
+    """
+    path = Address.parse(target).path
+    if path is None:
+        with connect(target, read_only=True, create=False) as store:
+            return store.check(rules=rules, **options)
+    own = _own_checks(path.with_name(f"{path.name}-files"), options)
+    return check_file(path, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
+
+
+def _own_checks(
+    data_dir: Path, options: Mapping[str, Any]
+) -> tuple[Mapping[str, Rule], Sequence[Inspection]]:
+    """Give what the domains check, where their own schema is expected."""
+    if options.get("expected") is not None or not options.get("with_schema", True):
+        return {}, ()
+    return CHECKS, inspections(data_dir)
 
 
 _singleton: Singleton[Store] = Singleton()

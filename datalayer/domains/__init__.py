@@ -5,15 +5,30 @@ Foreign keys between domains live in SQL; models hold plain ids, so that domains
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, overload
 
+from datalayer.domains import state
 from datalayer.domains.jobs import Jobs
+from datalayer.domains.jobs import checks as jobs_checks
 from datalayer.domains.sessions import Sessions
+from datalayer.domains.sessions import checks as sessions_checks
 from datalayer.domains.state import CachedState, KeyValueStore
 from datalayer.engine.connection import Engine
+from datalayer.schema.check.rule import Inspection, Rule
 
-__all__ = ["Domains"]
+__all__ = ["CHECKS", "Domains", "inspections"]
+
+CHECKS: Mapping[str, Rule] = {**sessions_checks.CHECKS, **jobs_checks.CHECKS, **state.CHECKS}
+"""The rules that the domains declare, by the id of their finding."""
+
+
+def inspections(data_dir: Path | None) -> Sequence[Inspection]:
+    """Give what the domains look at besides their rules: what no query can tell, and files."""
+    return (sessions_checks.project_hashes, partial(jobs_checks.response_files, data_dir=data_dir))
+
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -16,8 +16,27 @@ from datalayer.repository.keytable import KeyTable, Namespace
 from datalayer.repository.keyvalue import KeyValues
 from datalayer.repository.mixins import Model
 from datalayer.repository.project import project_hash
+from datalayer.schema.check.rule import Rule
 
-__all__ = ["CachedEntry", "CachedState", "KeyValueEntry", "KeyValueStore"]
+__all__ = ["CHECKS", "CachedEntry", "CachedState", "KeyValueEntry", "KeyValueStore"]
+
+CHECKS = {
+    "DL-C221": Rule(
+        "SELECT key, expires_at FROM key_value_store WHERE expires_at <= {now}",
+        "{count} keys of key_value_store have expired, and wait for `purge_expired`",
+        severity="info",
+        table="key_value_store",
+        repair="none",
+    ),
+    "DL-C222": Rule(
+        "SELECT project_directory, key, expires_at FROM cached_state WHERE expires_at <= {now}",
+        "{count} keys of cached_state have expired, and wait for `purge_expired`",
+        severity="info",
+        table="cached_state",
+        repair="none",
+    ),
+}
+"""Expired rows cost nothing but room: they are never given, and the next purge deletes them."""
 
 
 class KeyValueEntry(Model):

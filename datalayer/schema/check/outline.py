@@ -66,10 +66,10 @@ class Outline:
         return self.path.with_name(self.path.name + suffix)
 
 
-def outline(path: Path) -> Outline:
+def outline(path: Path, *, most_frames: int = _MOST_FRAMES) -> Outline:
     """Look at the files. Raises OSError where the main file cannot be read.
 
-    Cost: a few reads; of a log the headers of its frames, and the checksums of its header and first frame.
+    Cost: a few reads; of a log the salts of its first frames, the checksums of its header and first frame.
     """
     status = path.stat()
     start = read_at(path, 0, 4096)
@@ -80,7 +80,7 @@ def outline(path: Path) -> Outline:
     if wal_size:
         header = _read(path, "-wal", 32)
         salts = header[12:24]
-        findings += _wal(path, status.st_size, wal_size, header, stamps)
+        findings += _wal(path, (status.st_size, wal_size), header, stamps, most_frames)
     if journal_size:
         findings += _journal(path, status.st_size, journal_size, stamps)
     has_shm = _size(path, "-shm") is not None
@@ -187,21 +187,26 @@ def _lags(stamps: Stamps) -> bool:
 # -- write-ahead log ------------------------------------------------------------------------------
 
 
-def _wal(path: Path, main: int, size: int, header: bytes, stamps: Stamps) -> Iterator[Finding]:
-    name = f"{path.name}-wal"
+def _wal(
+    path: Path, sizes: tuple[int, int], header: bytes, stamps: Stamps, most_frames: int
+) -> Iterator[Finding]:
+    name, (main, size) = f"{path.name}-wal", sizes
     if size < 32 + 24 + 512 or len(header) < 32:
         # not even one frame: SQLite begins a new log over it
         return
-    magic, _, page_size, _, first, second, *stored = _WAL_HEADER.unpack(header)
+    magic, _, page_size, _, _, _, *stored = _WAL_HEADER.unpack(header)
     reason: str | None = None
     if not any(header):
+        if not any(_read(path, "-wal", 56)):
+            # room that was made for a log, and nothing came of it
+            return
         reason = "its header is zeros"
     elif magic & ~1 != _WAL_MAGIC or page_size not in _SIZES:
         reason = "its header is none of a log"
     elif list(wal_checksum(header[:24], (0, 0), big=bool(magic & 1))) != stored:
         reason = "the checksum of its header is wrong"
     if reason is None:
-        reason = _frames(path, size, page_size, (first, second), header)
+        reason = _frames(path, size, page_size, header, most_frames)
     if reason is not None:
         message = (
             f"{name} is damaged ({reason}): do not open the database, or commits in it are lost;"
@@ -232,18 +237,19 @@ def _has_frame(path: Path, page_size: int, header: bytes) -> bool:
     return _read(path, "-wal", 56)[40:48] == header[16:24]
 
 
-def _frames(path: Path, size: int, page_size: int, salts: tuple[int, int], header: bytes) -> str | None:
+def _frames(path: Path, size: int, page_size: int, header: bytes, most_frames: int) -> str | None:
     """Say what is wrong with the frames: the first one's checksum, and a gap among those that count."""
     step = 24 + page_size
-    first = _read(path, "-wal", 32 + step)[32:]
-    mark = salts[0].to_bytes(4, "big") + salts[1].to_bytes(4, "big")
-    if len(first) == step and first[8:16] == mark:
+    start = _read(path, "-wal", 32 + step + 24)
+    first, second, mark = start[32 : 32 + step], start[32 + step :], header[16:24]
+    # alone it may be half written, by a crash too; with another one behind it it was whole
+    if first[8:16] == mark == second[8:16]:
         big = bool(header[3] & 1)
         seed = (int.from_bytes(header[24:28], "big"), int.from_bytes(header[28:32], "big"))
         found = wal_checksum(first[:8] + first[24:], seed, big=big)
         if found != (int.from_bytes(first[16:20], "big"), int.from_bytes(first[20:24], "big")):
             return "the checksum of its first frame is wrong"
-    return _gap(path, range(32 + 8, size - step + 9, step)[:_MOST_FRAMES], mark)
+    return _gap(path, range(32 + 8, size - step + 9, step)[:most_frames], mark)
 
 
 def _gap(path: Path, places: range, mark: bytes) -> str | None:
