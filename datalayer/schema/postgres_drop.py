@@ -62,18 +62,13 @@ def drop_objects(engine: Engine, wanted: Wanted | None = None) -> None:
     Raises MigrationRefused where something else depends on it.
     """
     left = _statements(engine, wanted)
-    reason: str | None = None
     while left:
-        kept: list[str] = []
-        for statement in left:
-            failed = _try(engine, statement)
-            if failed is not None:
-                kept.append(statement)
-                reason = failed
+        reasons = {statement: _try(engine, statement) for statement in left}
+        kept = [statement for statement, reason in reasons.items() if reason is not None]
         if len(kept) == len(left):
             raise MigrationRefused(
                 f"{engine.display_url} cannot be emptied; nothing was changed",
-                why=reason,
+                why=reasons[kept[0]],
                 hint="drop what depends on it first, or move it to another schema",
             )
         left = kept
@@ -126,5 +121,6 @@ def _try(engine: Engine, statement: str) -> str | None:
             connection.execute(statement.encode())
     except engine.driver_errors as exc:
         error: DataLayerError = engine.translate(exc)
-        return str(exc).partition("\n")[2].partition("\n")[0] or error.why or error.what
+        detail = str(exc).partition("\n")[2].partition("\n")[0].removeprefix("DETAIL:").strip()
+        return detail or error.why or error.what
     return None

@@ -2,12 +2,13 @@
 
 Where the present file is sound its pages are overwritten in one transaction of SQLite's own, by the backup
 API: whoever is connected sees the old content and then the new, and a process killed at any moment leaves
-one of them to SQLite's recovery. A damaged file is replaced as a whole (see swap).
+one of them to SQLite's recovery. A damaged file is replaced as a whole (see repair.swap).
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
 import sqlite3
 from collections.abc import Callable, Generator
@@ -24,7 +25,9 @@ from datalayer.schema.backup_file import disk_errors, new_file, partial, seal
 from datalayer.schema.backup_manifest import Origin
 from datalayer.schema.backup_sqlite import count_rows, damage_of
 from datalayer.schema.pace import Pace
-from datalayer.schema.swap import put_aside, swap_in
+from datalayer.schema.repair.evidence import ENDINGS, beside, keep
+from datalayer.schema.repair.hold import hold
+from datalayer.schema.repair.swap import clear_leftovers, put_in_place
 
 __all__ = ["Replaced", "refuse_itself", "restore_sqlite", "rows_of_file"]
 
@@ -49,17 +52,10 @@ def restore_sqlite(path: Path, origin: Origin, found: Examined, deadline: float,
     Raises DatabaseBusy where others write until the deadline, or are connected to a damaged file;
     DatabaseUnavailable.
     """
-    folder = origin.folder or path.parent / "backups"
     if not path.exists():
-        # a log without its file would be taken for the new one's
-        kept = put_aside(path, folder, "stray", with_file=False)
-        with new_file(path) as temporary:
-            _fill(found, temporary)
-        return Replaced(kept, is_damaged=kept is not None)
+        return _make(path, found)
     if _is_damaged(path):
-        with partial(path) as temporary:
-            _fill(found, temporary)
-            return Replaced(swap_in(path, temporary, folder), is_damaged=True)
+        return _swap(path, found)
     kept = _overwrite(path, origin, found, deadline, pace)
     return Replaced(kept.path if kept else None)
 
@@ -73,6 +69,35 @@ def rows_of_file(path: Path) -> int | None:
             return sum(count_rows(connection).values())
     except (sqlite3.Error, DatabaseCorrupt):
         return None
+
+
+def _make(path: Path, found: Examined) -> Replaced:
+    """Make the file where there is none; a log that lies there would be taken for its own, so that goes."""
+    strays = [one for end in ENDINGS[1:] if (one := beside(path, end)).exists()]
+    kept = None
+    if strays:
+        kept = keep(path, word="restore").folder
+        for one in strays:
+            one.unlink()
+    with new_file(path) as temporary:
+        _fill(found, temporary)
+    return Replaced(kept, is_damaged=kept is not None)
+
+
+def _swap(path: Path, found: Examined) -> Replaced:
+    """Put a new file in the place of one that SQLite cannot work on, once nobody has that open."""
+    with partial(path) as temporary:
+        _fill(found, temporary)
+        with hold(path, is_writing=True) as held:
+            if not held.is_alone:
+                raise held.refuse()
+            clear_leftovers(path)
+            for half in path.parent.glob(f".{glob.escape(path.name)}-before-restore-*.partial"):
+                shutil.rmtree(half, ignore_errors=True)
+            kept = keep(path, word="restore")
+            put_in_place(temporary, path)
+            held.invalidate()
+    return Replaced(kept.folder, is_damaged=True)
 
 
 def _fill(found: Examined, temporary: Path) -> None:
