@@ -100,7 +100,7 @@ class Image:
         if wal is not None:
             found.append(self._replayed("main+wal", wal.pages, wal.page_count, wal.problems))
         if journal is not None:
-            count = journal.page_count or max(self.page_count, *journal.pages)
+            count = journal.page_count or self.page_count
             undone = self._replayed("main+journal", journal.pages, count, journal.problems)
             found.append(undone)
             if not journal.is_intact:
@@ -114,6 +114,8 @@ class Image:
         if 1 in pages:
             stamps = read_stamps(pages[1])
             every = (*stamp_problems(stamps, self.layout, count), *problems)
+        # a number beyond this is no page's: the log would have to hold all that lie between
+        count = min(count, self.page_count + len(pages) + 1)
         kept = {number: page for number, page in pages.items() if number <= count}
         return Reading(name, self.layout, count, self.data, kept, (Segment(1, 0),), every)
 

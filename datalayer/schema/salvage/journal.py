@@ -42,16 +42,17 @@ def read_journal(data: bytes, page_size: int) -> JournalContent | None:
     """Read a journal; None where it holds no record that could be put back."""
     if len(data) < 512 + 8 + page_size:
         return None
-    magic, count, nonce, before, sector, size = _HEADER.unpack_from(data)
+    magic, _, _, before, sector, size = _HEADER.unpack_from(data)
     if magic == _MAGIC and size == page_size and sector in _SECTORS:
-        return _with_header(data, page_size, (count, nonce, before, sector))
+        return _with_header(data, page_size, (before, sector), 0)
     return _without_header(data, page_size)
 
 
-def _with_header(data: bytes, page_size: int, head: tuple[int, int, int, int]) -> JournalContent | None:
-    count, nonce, before, sector = head
+def _with_header(data: bytes, page_size: int, head: tuple[int, int], at: int) -> JournalContent | None:
+    """Read the headers from a place on, each with its records; a long transaction has several."""
+    before, sector = head
     pages: dict[int, bytes] = {}
-    bad, at, unsynced = 0, 0, False
+    bad, unsynced = 0, False
     step = page_size + 8
     while at + sector <= len(data):
         magic, count, nonce, _, _, _ = _HEADER.unpack_from(data, at)
@@ -85,26 +86,38 @@ def _record(data: bytes, place: int, page_size: int, nonce: int) -> tuple[int, b
 
 def _without_header(data: bytes, page_size: int) -> JournalContent | None:
     """Try each sector size: the records lie where their checksums agree on one nonce."""
-    best: tuple[int, dict[int, bytes]] = (1, {})
-    for sector in _SECTORS:
-        records = [
-            (_LONG.unpack_from(data, at)[0], data[at + 4 : at + 4 + page_size], at)
-            for at in range(sector, len(data) - page_size - 7, page_size + 8)
-        ]
-        nonces = [
-            (_LONG.unpack_from(data, at + 4 + page_size)[0] - page_sum(page)) & 0xFFFFFFFF
-            for _, page, at in records
-        ]
-        if not nonces:
-            continue
-        nonce, votes = Counter(nonces).most_common(1)[0]
-        if votes > best[0]:
-            pages: dict[int, bytes] = {}
-            for (number, page, _), found in zip(records, nonces):
-                if found == nonce and number:
-                    pages.setdefault(number, page)
-            best = (votes, pages)
-    if not best[1]:
+    later, before = None, None
+    at = data.find(_MAGIC, 1)
+    sector = 0
+    if at > 0 and at + _HEADER.size <= len(data):
+        _, _, _, before, sector, size = _HEADER.unpack_from(data, at)
+        if size == page_size and sector in _SECTORS and at % sector == 0:
+            later = _with_header(data, page_size, (before, sector), at)
+    tried = [_first_records(data, page_size, size) for size in ([sector] if later else _SECTORS)]
+    pages = max(tried, key=len)
+    if len(pages) < 2 and later is None:
         return None
+    pages = {**(later.pages if later is not None else {}), **pages}
     problem = Problem("journal-header", None, "the header of the rollback journal is gone or damaged")
-    return JournalContent(best[1], None, (problem,), is_intact=False)
+    return JournalContent(pages, before if later else None, (problem,), is_intact=False)
+
+
+def _first_records(data: bytes, page_size: int, sector: int) -> dict[int, bytes]:
+    """Give the pages of the records behind the first header, by the nonce that most of them agree on."""
+    records: list[tuple[int, bytes, int]] = []
+    for at in range(sector, len(data) - page_size - 7, page_size + 8):
+        if data[at : at + 8] == _MAGIC:
+            break
+        page = data[at + 4 : at + 4 + page_size]
+        nonce = (_LONG.unpack_from(data, at + 4 + page_size)[0] - page_sum(page)) & 0xFFFFFFFF
+        records.append((_LONG.unpack_from(data, at)[0], page, nonce))
+    if not records:
+        return {}
+    voted, votes = Counter(nonce for _, _, nonce in records).most_common(1)[0]
+    # the first record always has the nonce; where the sector size is wrong it is no record
+    votes = votes if records[0][2] == voted else 0
+    pages: dict[int, bytes] = {}
+    for number, page, nonce in records if votes > 1 else ():
+        if nonce == voted and number:
+            pages.setdefault(number, page)
+    return pages

@@ -18,6 +18,7 @@ __all__ = ["Frame", "WalContent", "read_wal", "wal_checksum", "wal_page_size"]
 _HEADER = Struct(">8I")
 _FRAME = Struct(">6I")
 _MAGIC = 0x377F0682
+_MOST_NUMBERS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +122,43 @@ def _frames(
         (place for place, frame in enumerate(raw) if _FRAME.unpack_from(frame)[2:4] == salts), default=-1
     )
     frames: list[Frame | None] = []
-    for frame in raw[: last + 1]:
+    for place, frame in enumerate(raw[: last + 1]):
         number, commit, first, second, *stored = _FRAME.unpack_from(frame)
-        page = frame[24:]
+        page, before = frame[24:], seed
         checked = None if seed is None else wal_checksum(frame[:8] + page, seed, big=big) == tuple(stored)
         # the next frame's checksum goes on from the one stored here, right or not: so one bad frame costs one
         seed = (stored[0], stored[1]) if (first, second) == salts else None
         if (first, second) != salts:
-            frames.append(None)
+            number = 0 if before is None or place == last else _lost_number(before, page, raw[place + 1], big)
+            frames.append(Frame(number, 0, page, is_good=False) if number else None)
         elif checked or (number > 0 and judge(number, page)):
             frames.append(Frame(number, commit, page, checked is True))
         else:
             frames.append(None)
     return frames
+
+
+def _lost_number(seed: tuple[int, int], page: bytes, following: bytes, big: bool) -> int:
+    """Find the page number of a frame whose header is gone: the next frame tells it.
+
+
+    Its checksum goes on from this one, and is linear in what it starts from, so trying a number costs little.
+    Gives 0 where none is right.
+    """
+    data = page + following[:8] + following[24:]
+    zero, one, other = (wal_checksum(data, start, big=big) for start in ((0, 0), (1, 0), (0, 1)))
+    wanted = _FRAME.unpack_from(following)[4:6]
+    for number in range(1, _MOST_NUMBERS):
+        word = number if big else int.from_bytes(number.to_bytes(4, "big"), "little")
+        first = seed[0] + word + seed[1]
+        second = seed[1] + first
+        found = tuple(
+            (zero[side] + (one[side] - zero[side]) * first + (other[side] - zero[side]) * second) & 0xFFFFFFFF
+            for side in (0, 1)
+        )
+        if found == wanted:
+            return number
+    return 0
 
 
 def _content(frames: list[Frame | None], problems: list[Problem]) -> WalContent | None:

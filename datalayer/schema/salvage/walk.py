@@ -284,7 +284,9 @@ class Walk:
 
         Of two that claim one page the one that comes from nearer has it: the wilder jump is the damaged one.
         """
-        spills, self.spills = self.spills, []
+        # the chains of records that were read to try a root are claimed already
+        spills = [spill for spill in self.spills if spill.page << 16 | spill.at not in self.chains]
+        self.spills = []
         nearest: dict[int, int] = {}
         for spill in spills:
             before = spill.page
