@@ -40,6 +40,12 @@ class Finding:
     | DL-C030, C031 | a pending, an unknown migration |
     | DL-C032 to C034 | a migration that was changed since, out of order, or stopped half-way |
     | DL-C040 | foreign keys are not enforced on this connection |
+    | DL-C100 | a file that is empty or holds nothing of a database |
+    | DL-C101 to C104 | a file: it ends within a page, is shifted, has another page count, a wrong header |
+    | DL-C110 to C113 | a page: damaged, led to wrongly, used twice, an overflow chain that breaks |
+    | DL-C114 to C116 | the freelist, the pointer map, pages that nothing leads to |
+    | DL-C117, C118 | an index with another number of entries than its table, a statement that is no SQL |
+    | DL-C120 to C123 | the log: damaged, stale; the journal: damaged, hot |
     | DL-C050, C051 | PostgreSQL: an invalid index, a constraint that was never validated |
     | DL-C052, C053 | PostgreSQL: a damaged index, damaged rows (amcheck) |
     | DL-C055, C056 | PostgreSQL: many dead rows; transaction numbers near their end |

@@ -11,9 +11,10 @@ import mmap
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
-from datalayer.schema.salvage.header import MAGIC, Stamps, find_layout, read_stamps, stamp_problems
+from datalayer.schema.salvage.header import Stamps, find_layout, read_stamps, stamp_problems
 from datalayer.schema.salvage.journal import JournalContent, read_journal
 from datalayer.schema.salvage.outcome import Problem
 from datalayer.schema.salvage.pages import is_plausible
@@ -68,6 +69,14 @@ class Image:
         if len(data) % layout.page_size:
             problems.append(Problem("file-size", None, f"the file ends within page {count}"))
         return cls(path, data, stamps, layout, count, frames, undo, tuple(problems))
+
+    @staticmethod
+    def opened(path: Path) -> BinaryIO:
+        """Open a file for reading. Raises DatabaseUnavailable where that cannot be."""
+        try:
+            return path.open("rb")
+        except OSError as exc:
+            raise _unreadable(path, exc) from exc
 
     @property
     def page_size(self) -> int:
@@ -134,11 +143,6 @@ class Image:
         self.close()
 
 
-def is_database(start: bytes) -> bool:
-    """Whether a file that begins so says that it is a SQLite database."""
-    return start.startswith(MAGIC)
-
-
 def _read(path: Path) -> bytes | mmap.mmap:
     try:
         with path.open("rb") as file:
@@ -148,9 +152,13 @@ def _read(path: Path) -> bytes | mmap.mmap:
                 return file.read()
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as exc:
-        raise DatabaseUnavailable(
-            f"{path} cannot be read", why=exc.strerror, hint="check the path and the permissions"
-        ) from exc
+        raise _unreadable(path, exc) from exc
+
+
+def _unreadable(path: Path, exc: OSError) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"{path} cannot be read", why=exc.strerror, hint="check the path and the permissions"
+    )
 
 
 def _beside(path: Path, suffix: str) -> bytes:

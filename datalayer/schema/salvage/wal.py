@@ -141,7 +141,6 @@ def _frames(
 def _lost_number(seed: tuple[int, int], page: bytes, following: bytes, big: bool) -> int:
     """Find the page number of a frame whose header is gone: the next frame tells it.
 
-
     Its checksum goes on from this one, and is linear in what it starts from, so trying a number costs little.
     Gives 0 where none is right.
     """
