@@ -144,7 +144,8 @@ def _rules(table: Table, target: Table | None, names: frozenset[str]) -> Iterato
 
 
 def _not_null(column: Column, wanted: Column) -> _Rule:
-    condition = f"t0.{quote(column.name)} IS NULL"
+    # SQLite takes IS NULL of a NOT NULL column for false without looking
+    condition = f"typeof(t0.{quote(column.name)}) = 'null'"
     default = wanted.default
     if default is not None and default.upper() != "NULL" and is_constant(default) and not column.generated:
         return _Rule(column.name, condition, f"{column.name} is NULL but must not be", "default")

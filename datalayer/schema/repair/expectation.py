@@ -6,12 +6,13 @@ Knows the target of migrations; cures nothing.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from datalayer.schema.change.migrate import Wanted
+from datalayer.schema.check.rule import Rule
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
-from datalayer.schema.repair.rule_file import NamedRule
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.target import Target
 from datalayer.schema.tokens import fold
@@ -24,7 +25,7 @@ class Expectation:
     """The schema and the rules that a database is held to; without a target only what it says of itself."""
 
     target: Target | None = None
-    rules: tuple[NamedRule, ...] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
 
     @property
     def schema(self) -> Schema | None:

@@ -14,11 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datalayer.errors import DatabaseCorrupt
+from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
+from datalayer.schema.check.outline import outline
 from datalayer.schema.repair.evidence import beside, disk_errors, refuse_if_full
 from datalayer.schema.salvage.image import Image
 
 __all__ = ["View", "copied", "damage_of", "has_log", "opens", "refuse_empty", "view"]
+
+
+# a log or journal that does not belong here or is damaged, a damaged header, a root that cannot be one
+_SIGNS = ("DL-C079", "DL-C082", "DL-C083", "DL-C084", "DL-C085")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,14 @@ def damage_of(path: Path) -> list[str]:
 
     Raises DatabaseCorrupt for a file in which nothing is, DatabaseUnavailable for one that cannot be read.
     """
+    try:
+        found = [
+            one.message for one in outline(path).findings if one.id in _SIGNS and one.severity == "error"
+        ]
+    except OSError as exc:
+        raise DatabaseUnavailable(f"{path} cannot be read", why=exc.strerror) from exc
     with Image.read(path) as image:
-        readings = image.readings()
-        found = [problem.message for problem in readings[0].problems]
+        found += [problem.message for problem in image.readings()[0].problems]
     return list(dict.fromkeys(found))
 
 

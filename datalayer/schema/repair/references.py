@@ -92,6 +92,10 @@ def cure_orphans(connection: sqlite3.Connection, orphans: Orphans, schema: Schem
     """
     if orphans.parent is None:
         return None
+    sql = f"SELECT 1 FROM {quote(orphans.table.name)} AS t0 WHERE {orphans.condition} LIMIT 1"
+    if connection.execute(sql).fetchone() is None:
+        # an earlier cure was one for these rows too
+        return []
     changed = _by_its_rule(connection, orphans)
     if changed is not None:
         return [changed]

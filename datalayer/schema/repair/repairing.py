@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from datalayer.engine.connection import Options
-from datalayer.engine.opening import open_engine
 from datalayer.engine.translate import from_sqlite
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable, DataLayerError, MigrationRefused
-from datalayer.schema.check import check
+from datalayer.schema.check import check_file
 from datalayer.schema.finding import Finding
 from datalayer.schema.repair.evidence import (
     Evidence,
@@ -45,6 +43,8 @@ __all__ = ["Undone", "plan_repair", "repair", "undo"]
 
 _NOTHING = Expectation()
 _WAIT_S = 5.0
+# of the disk, the folder and other programs: nothing that a repair of the file could cure
+_SURROUNDINGS = ("DL-C075", "DL-C076", "DL-C077", "DL-C078", "DL-C081")
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +299,8 @@ def _repair_here(
     file: Path, expectation: Expectation, *, yes: bool, progress: Progress | None
 ) -> RepairReport:
     with hold(file, is_writing=True) as held:
+        if held.is_alone:
+            clear_leftovers(file)
         state = _look(file, expectation)
         if state.is_sound:
             return RepairReport(RepairPlan(file, "nothing", left=state.left), file, None, 0.0)
@@ -306,7 +308,6 @@ def _repair_here(
             _refuse_lossy(_rehearse(file, expectation, state, progress))
         if state.damage:
             _refuse_unless_alone(held)
-        clear_leftovers(file)
         kept = keep(file)
         if not state.damage:
             stamp = None if state.is_interrupted else _stamp(file)
@@ -359,6 +360,7 @@ def _exchange(
         held.invalidate()
     except DataLayerError:
         shutil.rmtree(kept.folder, ignore_errors=True)
+        clear_leftovers(file)
         raise
     plan = RepairPlan(file, "salvage", tuple(cured.steps), left, cured.tables)
     return RepairReport(plan, file, kept.folder, 0.0)
@@ -447,11 +449,10 @@ def _write_log_back(kept: Evidence, file: Path) -> None:
 
 def _what_is_left(file: Path, expectation: Expectation, left: Sequence[Finding]) -> tuple[Finding, ...]:
     """Check the result as check-db does: what it still finds is for people."""
-    with closing(open_engine(file, Options(read_only=True, create=False, keeps_journal_mode=True))) as engine:
-        with engine.transaction(read=True):
-            wanted, _ = expectation.for_database(engine.connection())
-        expected = None if wanted is None else wanted.schema
-        found = check(engine, expected=expected, with_schema=expected is not None)
-    known = {(one.id, one.table, one.object) for one in left}
-    bad = [one for one in found if one.severity != "info" and one.id != "DL-C040"]
-    return (*left, *(one for one in bad if (one.id, one.table, one.object) not in known))
+    with closing(open_for_treatment(f"{file.as_uri()}?mode=rw")) as connection:
+        wanted, _ = expectation.for_database(connection)
+    expected = None if wanted is None else wanted.schema
+    found = check_file(file, expected=expected, with_schema=expected is not None, rules=expectation.rules)
+    known = {(one.id, one.table) for one in left}
+    bad = [one for one in found if one.severity != "info" and one.id not in _SURROUNDINGS]
+    return (*left, *(one for one in bad if (one.id, one.table) not in known))

@@ -35,9 +35,14 @@ def staged(path: Path, word: str = "new") -> Path:
 
 def clear_leftovers(path: Path) -> None:
     """Take away what a repair that was killed left beside the database; hold its files meanwhile."""
-    for word in ("new", "log", "old", "oldlog", "oldjournal"):
-        for ending in ("", "-wal", "-journal", "-shm", ".cover", ".cover-wal", ".cover-shm"):
-            beside(staged(path, word), ending).unlink(missing_ok=True)
+    # what stands behind these words was chosen here; no other program's file is called so
+    for opening in (f".{path.name}.repair-", f".{path.name}-before-"):
+        for one in [*path.parent.iterdir()]:
+            if one.name.startswith(opening):
+                if one.is_dir():
+                    shutil.rmtree(one, ignore_errors=True)
+                else:
+                    one.unlink(missing_ok=True)
 
 
 def put_in_place(new: Path, path: Path) -> None:

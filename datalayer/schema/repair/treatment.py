@@ -8,14 +8,16 @@ damage is told, and cured by a salvage elsewhere.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from datalayer.engine.documents import same_json
 from datalayer.errors import DataLayerError, MigrationRefused
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.migrate import Wanted, perform, plan_change, steps_of
+from datalayer.schema.change.migrate import Wanted, perform, plan_change
+from datalayer.schema.change.telling import steps_of
+from datalayer.schema.check.rule import Rule
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
@@ -30,7 +32,7 @@ from datalayer.schema.repair.defects import (
 from datalayer.schema.repair.quarantine import is_lost_and_found, move
 from datalayer.schema.repair.references import cure_orphans, find_orphans
 from datalayer.schema.repair.report import Step
-from datalayer.schema.repair.rule_file import NamedRule, rows_named
+from datalayer.schema.repair.rows_of_rule import rows_named
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.tokens import fold, quote
 
@@ -82,7 +84,7 @@ class Treatment:
 
     connection: sqlite3.Connection
     wanted: Wanted | None
-    rules: tuple[NamedRule, ...] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
     steps: list[Step] = field(default_factory=list[Step])
     left: list[Finding] = field(default_factory=list[Finding])
 
@@ -118,7 +120,9 @@ class Treatment:
             return False
         if any(look_at_values(connection, found, self._expected)) or any(find_orphans(connection, found)):
             return False
-        return not any(rows_named(connection, rule, found) for rule in self.rules) and not [*self._behind()]
+        return not any(rows_named(connection, rule, found) for rule in self.rules.values()) and not [
+            *self._behind()
+        ]
 
     @property
     def _expected(self) -> Schema | None:
@@ -296,27 +300,26 @@ class Treatment:
         self.left += [one for one in refused.values() if (one.table, one.object) not in known]
 
     def _mend_rules(self) -> None:
-        for rule in self.rules:
+        for name, rule in self.rules.items():
             found = read(self.connection)
             try:
                 named = rows_named(self.connection, rule, found)
             except sqlite3.Error as exc:
-                message = f"rule {rule.id} cannot be asked: {exc}"
-                self.left.append(Finding("DL-C071", "warning", None, rule.id, 1, message, "manual"))
+                message = f"the rule {name} could not be run: {exc}"
+                self.left.append(Finding("DL-C012", "warning", rule.table, name, 1, message, "none"))
                 continue
             if named == 0 or rule.severity == "info":
                 continue
             table = None if isinstance(named, int) else found.table(named[0])
             if isinstance(named, int) or table is None or rule.severity != "error":
                 count = named if isinstance(named, int) else named[2]
-                message = f"{count} rows break the rule {rule.id}; correct them by hand"
-                severity = "error" if rule.severity == "error" else "warning"
-                self.left.append(Finding("DL-C070", severity, None, rule.id, count, message, "manual"))
+                message = rule.message.replace("{count}", str(count))
+                self.left.append(Finding(name, rule.severity, rule.table, None, count, message, "manual"))
                 continue
-            count = move(self.connection, table, named[1], f"the rule {rule.id} is broken")
-            reason = f"{count} rows break the rule {rule.id}"
+            count = move(self.connection, table, named[1], f"the rule {name} is broken")
             choice = f"{count} rows move to lost_and_found"
-            self.steps.append(Step("move", table.name, rule.id, count, reason, choice, is_lossy=True))
+            reason = rule.message.replace("{count}", str(count))
+            self.steps.append(Step("move", table.name, name, count, reason, choice, is_lossy=True))
 
     @contextmanager
     def _without_triggers(self) -> Generator[None]:

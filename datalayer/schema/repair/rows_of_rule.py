@@ -1,66 +1,31 @@
-"""An app's own rules: named queries, each of which returns the rows that break it.
+"""Which rows of which table an app's own rule means: a query that returns the rows that break it.
 
-JSON: {"id": {"sql": "SELECT ...", "severity": "error"}}. Which rows of which table a query names is told by
-its columns: those of the primary key, or the rowid, of the one table that it can be about. Knows nothing of
-how rows are cured.
+Told by the query's columns: those of the primary key, or the rowid, of the one table that it can be about.
+Knows nothing of how rows are cured.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime
 
-from datalayer.errors import MigrationRefused
+from datalayer.schema.check.rule import Rule
 from datalayer.schema.snapshot import Schema, Table
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["NamedRule", "read_rules", "rows_named"]
-
-_SEVERITIES = ("error", "warning", "info")
+__all__ = ["rows_named"]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRule:
-    """A rule: `sql` returns the rows that break it."""
-
-    id: str
-    sql: str
-    severity: str = "error"
-
-
-def read_rules(path: Path) -> tuple[NamedRule, ...]:
-    """Read a file of rules. Raises MigrationRefused for one that cannot be read."""
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        rules = tuple(
-            NamedRule(str(name), str(rule["sql"]), str(rule.get("severity", "error")))
-            for name, rule in document.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise MigrationRefused(
-            f"the rules in {path} cannot be read",
-            why=f"{type(exc).__name__}: {exc}",
-            hint='write JSON: {"id": {"sql": "SELECT ...", "severity": "error"}}',
-        ) from exc
-    for rule in rules:
-        if rule.severity not in _SEVERITIES:
-            raise MigrationRefused(
-                f"rule {rule.id} in {path} has the severity {rule.severity!r}",
-                hint=f"write one of {', '.join(_SEVERITIES)}",
-            )
-    return rules
-
-
-def rows_named(connection: sqlite3.Connection, rule: NamedRule, schema: Schema) -> tuple[str, str, int] | int:
+def rows_named(connection: sqlite3.Connection, rule: Rule, schema: Schema) -> tuple[str, str, int] | int:
     """Give (table, condition, count) of the rows that break a rule, or only their number.
 
     Only the number where it cannot be told which rows are meant. Raises sqlite3.Error where the query fails.
     """
-    sql = rule.sql.strip().rstrip(";")
+    if rule.table is not None and schema.table(rule.table) is None:
+        return 0
+    now = f"'{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}'"
+    sql = rule.sql.replace("{now}", now).strip().rstrip(";")
     count = int(connection.execute(f"SELECT count(*) FROM ({sql}\n)").fetchone()[0])
     if not count:
         return 0
