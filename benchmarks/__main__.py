@@ -3,6 +3,8 @@
 python -m benchmarks                 all of them on SQLite
 python -m benchmarks --postgres      on PostgreSQL too
 python -m benchmarks verbs writers   some of them
+python -m benchmarks salvage --seeds 3 --kinds wal zeroed_root
+                                     some kinds of damage with some seeds, a line for each
 python -m benchmarks --quick         a tenth of the work: enough to see a ratio, not to quote it
 """
 
@@ -20,12 +22,15 @@ from pathlib import Path
 from benchmarks.harness import Report, Settings, machine_facts, read_reports, write_reports
 from datalayer.testing.postgres import PostgresServer
 
-NAMES = ("verbs", "postgres", "writers", "startup", "jobs", "kv", "rebuild", "migrators")
+NAMES = ("verbs", "postgres", "writers", "startup", "jobs", "kv", "rebuild", "migrators", "salvage")
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["salvage"] and {"--seeds", "--kinds", "--first"} & {*given}:
+        return int(importlib.import_module("benchmarks.salvage").main(given[1:]))
+    options = _parse(given)
     if options.show:
         reports, facts = read_reports(options.show)
         print(_text(reports, facts))

@@ -182,7 +182,7 @@ class Damage:
         return path
 
     def run(self, work: Callable[[sqlite3.Connection], Iterable[tuple[str, Any]] | None]) -> None:
-        """Damage by SQL, foreign keys and triggers off; new and changed rows are the truth's.
+        """Damage by SQL, foreign keys off; new and changed rows are the truth's.
 
         `work` gives the rows that it made wrong: those are excused.
         """

@@ -9,6 +9,7 @@ are counted apart.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import tempfile
 from collections import Counter
@@ -17,7 +18,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 from support.corruption import Damage, all_kinds
@@ -125,17 +125,22 @@ def score(damage: Damage, kind: str, seed: int, recover: Recover) -> Score:
         source.mkdir()
         path, target = damage.write(source), Path(folder) / "target.db"
         before = digest(source)
-        begun = process_time()
+        begun = _spent()
         try:
             recover(path, target, damage.base)
         except Refused as exc:
             found.outcome, found.error = "refused", str(exc)
         except Exception as exc:
             found.outcome, found.error = "crashed", f"{type(exc).__name__}: {exc}"
-        found.seconds = process_time() - begun
+        found.seconds = _spent() - begun
         found.is_untouched = digest(source) == before
         _compare(damage, target, found)
     return found
+
+
+def _spent() -> float:
+    """CPU seconds of this process and of those it waited for."""
+    return sum(os.times()[:4])
 
 
 def digest(folder: Path) -> dict[str, str]:

@@ -61,9 +61,9 @@ class TrueRow:
     """A row: its values, its pieces, and each covering index entry's pieces."""
 
     values: Values
-    pieces: Pieces
-    cell: Cell
-    entries: tuple[Pieces, ...] = ()
+    pieces: Pieces = field(repr=False)
+    cell: Cell = field(repr=False)
+    entries: tuple[Pieces, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
