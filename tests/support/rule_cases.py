@@ -206,6 +206,13 @@ _EFFECT_CASES = (
         {"0001_users.sql": f"{_USERS}CREATE INDEX by_email ON users (email);\n"},
     ),
     Case(
+        "N001",
+        "a table with other columns than a query has is there",
+        {"0002_users.sql": "CREATE TABLE IF NOT EXISTS users AS SELECT 1 AS x; --!\n"},
+        {"0002_users.sql": "CREATE TABLE IF NOT EXISTS users AS SELECT id, email FROM users;\n"},
+        _FIRST,
+    ),
+    Case(
         "N002",
         "the same table is there",
         {

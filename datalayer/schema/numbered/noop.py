@@ -9,19 +9,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseUnavailable, DataLayerError, MigrationRefused
 from datalayer.schema import catalog
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.pending import Finding, finding
+from datalayer.schema.scratch import Scratch, scratch_schema
 from datalayer.schema.snapshot import Schema, read, read_text
 from datalayer.schema.tokens import Statement, Token, canonical, fold, quote, tokenize, unquote
 
-__all__ = ["NoOp", "finding_of", "no_op"]
+__all__ = ["NoOp", "finding_of", "no_op", "table_query"]
 
-_SCRATCH = "datalayer_scratch"
+
+Result = Literal["same", "differs", "absent", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class NoOp:
     line: int
     statement: str
     object: str
-    result: Literal["same", "differs", "absent", "invalid"]
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,19 @@ class _Conditional:
     table: str | None = None
 
 
-def no_op(engine: Engine, statement: Statement) -> NoOp | None:
-    """Say what a statement will leave undone, before it is run; None where it will do something, or may."""
+def no_op(engine: Engine, statement: Statement, *, schema: str | None = None) -> NoOp | None:
+    """Say what a statement will leave undone, before it is run; None where it will do something, or may.
+
+    `schema` is where its bare names lead on PostgreSQL, where that is another one than the engine's.
+    """
     is_alter = statement.verb == "ALTER" and engine.dialect.name == "postgresql"
     found = _conditional_column(statement.tokens) if is_alter else _conditional(statement.tokens)
     if found is None:
         return None
-    look = _on_sqlite if engine.dialect.name == "sqlite" else _on_postgres
-    result = look(engine, found)
+    if engine.dialect.name == "sqlite":
+        result = _on_sqlite(engine, found)
+    else:
+        result = _on_postgres(Scratch(engine, schema or engine.schema_name), found)
     if result is None:
         return None
     words = [token.text for token in statement.tokens[:16]]
@@ -137,6 +144,31 @@ def _conditional_column(tokens: Sequence[Token]) -> _Conditional | None:
     return _Conditional(verb, "COLUMN", schema, _folded(tokens[after]), rest, _folded(table))
 
 
+def table_query(tokens: Sequence[Token]) -> str | None:
+    """Give the query of CREATE TABLE name AS ...; None for any other statement, or with a list of columns."""
+    words = [token.upper for token in tokens]
+    if words[0] != "CREATE" or "TABLE" not in words[:3] or "AS" not in words:
+        return None
+    place = words.index("AS")
+    if "(" in words[:place]:
+        return None
+    end = len(words)
+    # PostgreSQL's own end of it: WITH DATA, WITH NO DATA
+    if words[-1] == "DATA":
+        end -= 3 if words[-2] == "NO" else 2
+    return _text(tokens[place + 1 : end])
+
+
+def _text(tokens: Sequence[Token]) -> str:
+    """Write tokens as one text: those that touched each other, as the parts of an operator, still do."""
+    parts: list[str] = []
+    end = 0
+    for token in tokens:
+        parts += [" "] * (token.start != end) + [token.text]
+        end = token.end
+    return "".join(parts)
+
+
 def _has_more_actions(tokens: Sequence[Token]) -> bool:
     depth = 0
     for token in tokens:
@@ -154,7 +186,7 @@ def _folded(token: Token) -> str:
 # -- SQLite --------------------------------------------------------------------------------------
 
 
-def _on_sqlite(engine: Engine, found: _Conditional) -> Literal["same", "differs", "absent"] | None:
+def _on_sqlite(engine: Engine, found: _Conditional) -> Result | None:
     is_temporary = {"TEMP", "TEMPORARY"} & {token.upper for token in found.rest[:3]}
     if is_temporary or fold(found.schema or "main") == "temp":
         return None
@@ -167,13 +199,16 @@ def _on_sqlite(engine: Engine, found: _Conditional) -> Literal["same", "differs"
     if row is None:
         return None
     live: sqlite3.Connection = engine.connection()
+    query = table_query(found.rest) if row[0] == "table" else None
+    if query is not None:
+        return _like_sqlite_query(live, found.name, query)
     return "same" if _is_same(read(live), found, str(row[0]), str(row[1])) else "differs"
 
 
 def _is_same(live: Schema, found: _Conditional, kind: str, sql: str) -> bool:
     if kind != found.noun.lower() and not (kind == "table" and found.noun == "TABLE"):
         return False
-    text = " ".join(token.text for token in found.rest)
+    text = _text(found.rest)
     if canonical(tokenize(text), live.names) == canonical(tokenize(sql), live.names):
         return True
     if kind != "table":
@@ -187,28 +222,37 @@ def _is_same(live: Schema, found: _Conditional, kind: str, sql: str) -> bool:
     return wanted.shapes().get(key) == live.shapes().get(key)
 
 
+def _like_sqlite_query(live: sqlite3.Connection, name: str, query: str) -> Result | None:
+    """Compare the columns of a table with those of a query, which tells nothing else of a table."""
+    try:
+        wanted = live.execute(f"SELECT * FROM ({query}) LIMIT 0").description
+    except sqlite3.Error:
+        # SQLite itself does not compile it any more
+        return None
+    there = live.execute(f"SELECT * FROM main.{quote(name)} LIMIT 0").description
+    return "same" if [fold(one[0]) for one in there] == [fold(one[0]) for one in wanted] else "differs"
+
+
 # -- PostgreSQL ----------------------------------------------------------------------------------
 
 _KINDS = {"TABLE": "rp", "INDEX": "iI", "VIEW": "v", "SEQUENCE": "S"}
 
 
-def _on_postgres(
-    engine: Engine, found: _Conditional
-) -> Literal["same", "differs", "absent", "invalid"] | None:
+def _on_postgres(place: Scratch, found: _Conditional) -> Result | None:
     """Compare in a scratch schema where that is possible; else what is there counts as the same."""
     if found.table is not None:
-        return _on_column(engine, found, found.table)
+        return _on_column(place, found, found.table)
     if found.noun not in _KINDS:
         return None
     if {"TEMP", "TEMPORARY"} & {token.upper for token in found.rest[:3]}:
         return None
     # PostgreSQL folds bare names, and `found.name` is as it is written
     name = _postgres_name(found)
-    row = engine.fetch_one(
+    row = place.engine.fetch_one(
         "SELECT c.relkind::text, i.indisvalid, i.indrelid::regclass::text FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid"
         " WHERE c.relname = %s AND n.nspname = %s",
-        (name, found.schema or engine.schema_name),
+        (name, found.schema or place.schema_name),
     )
     if found.verb == "DROP":
         return "absent" if row is None else None
@@ -218,24 +262,25 @@ def _on_postgres(
         return "differs"
     if row[1] is False:
         return "invalid"
-    if found.noun not in ("TABLE", "INDEX") or (found.schema or engine.schema_name) != engine.schema_name:
+    if found.noun not in ("TABLE", "INDEX") or (found.schema or place.schema_name) != place.schema_name:
         return "same"
-    return "same" if _same_in_scratch(engine, found, name, row[2]) else "differs"
+    query = table_query(found.rest)
+    if query is not None:
+        return _like_query(place, name, query)
+    return "same" if _same_in_scratch(place, found, name, row[2]) else "differs"
 
 
-def _on_column(
-    engine: Engine, found: _Conditional, table: str
-) -> Literal["same", "differs", "absent"] | None:
-    if (found.schema or engine.schema_name) != engine.schema_name:
+def _on_column(place: Scratch, found: _Conditional, table: str) -> Result | None:
+    if (found.schema or place.schema_name) != place.schema_name:
         return None
-    there = catalog.read(engine).tables.get(table)
+    there = catalog.read(place).tables.get(table)
     if there is None:
         return None
     if found.verb == "DROP":
         return None if found.name in there.columns else "absent"
     if found.name not in there.columns:
         return None
-    return "same" if _same_in_scratch(engine, found, found.name, quote(table)) else "differs"
+    return "same" if _same_in_scratch(place, found, found.name, quote(table)) else "differs"
 
 
 def _postgres_name(found: _Conditional) -> str:
@@ -243,16 +288,24 @@ def _postgres_name(found: _Conditional) -> str:
     return found.name if is_quoted else found.name.lower()
 
 
-def _same_in_scratch(engine: Engine, found: _Conditional, name: str, table: str | None) -> bool:
-    """Make the object in a schema of its own, compare the two, and undo it."""
-    there = _definition(engine, engine.schema_name, name, found)
-    wanted: str | None = None
+def _like_query(place: Scratch, name: str, query: str) -> Result | None:
+    """Compare the columns of a table with those of a query, which tells nothing else of a table."""
+    there = catalog.read(place).tables.get(name)
     try:
-        with engine.transaction():
-            wanted = _made_in_scratch(engine, found, name, table)
-            raise _Undo
-    except _Undo:
-        return wanted == there
+        with place.engine.transaction():
+            cursor = place.engine.execute(f"SELECT * FROM ({query}) AS query LIMIT 0")
+            names = [str(each[0]) for each in cursor.description]
+    except DataLayerError:
+        return None
+    return "same" if there is not None and list(there.columns) == names else "differs"
+
+
+def _same_in_scratch(place: Scratch, found: _Conditional, name: str, table: str | None) -> bool:
+    """Make the object in a schema of its own, compare the two, and undo it."""
+    there = _definition(place, name, found)
+    try:
+        with scratch_schema(place.engine) as scratch:
+            return _made_in_scratch(place, scratch, found, name, table) == there
     except DatabaseUnavailable:
         # no right to make a schema: nothing speaks against it
         return True
@@ -261,36 +314,22 @@ def _same_in_scratch(engine: Engine, found: _Conditional, name: str, table: str 
         return False
 
 
-class _Undo(Exception):
-    """Leaves a block so that nothing of it is kept."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """One schema of the engine's database, as catalog reads it."""
-
-    engine: Engine
-    schema_name: str
-
-    def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.engine.fetch_all(sql, params)
-
-
-def _made_in_scratch(engine: Engine, found: _Conditional, name: str, table: str | None) -> str | None:
-    engine.execute(f"CREATE SCHEMA {_SCRATCH}")
+def _made_in_scratch(
+    place: Scratch, scratch: Scratch, found: _Conditional, name: str, table: str | None
+) -> str | None:
+    engine, schema = place.engine, scratch.schema_name
+    engine.execute(f"SET LOCAL search_path = {schema}, {quote(place.schema_name)}")
     if table is not None:
-        bare = table.rpartition(".")[2]
-        engine.execute(f"CREATE TABLE {_SCRATCH}.{bare} (LIKE {table})")
-    engine.execute(f"SET LOCAL search_path = {_SCRATCH}, {quote(engine.schema_name)}")
+        engine.execute(f"CREATE TABLE {schema}.{table.rpartition('.')[2]} (LIKE {table})")
     if found.table is not None:
-        engine.execute(f"ALTER TABLE {_SCRATCH}.{quote(found.table)} DROP COLUMN {quote(name)} CASCADE")
-    engine.execute(" ".join(token.text for token in found.rest))
-    return _definition(engine, _SCRATCH, name, found)
+        engine.execute(f"ALTER TABLE {schema}.{quote(found.table)} DROP COLUMN {quote(name)} CASCADE")
+    engine.execute(_text(found.rest))
+    return _definition(scratch, name, found)
 
 
-def _definition(engine: Engine, schema: str, name: str, found: _Conditional) -> str | None:
+def _definition(place: Scratch, name: str, found: _Conditional) -> str | None:
     """Give what decides whether two objects are the same, without the schema that they are in."""
-    tables = catalog.read(_Place(engine, schema)).tables
+    tables = catalog.read(place).tables
     if found.table is not None:
         text = repr(tables[found.table].columns.get(name)) if found.table in tables else None
     elif found.noun == "TABLE":
@@ -300,4 +339,5 @@ def _definition(engine: Engine, schema: str, name: str, found: _Conditional) -> 
         text = next((repr(index) for index in indexes if index is not None), None)
     if text is None:
         return None
+    schema = place.schema_name
     return text.replace(f"{schema}.", "").replace(f"{quote(schema)}.", "")

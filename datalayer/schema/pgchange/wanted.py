@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from secrets import token_hex
 
 from datalayer.errors import DatabaseUnavailable
 from datalayer.schema import catalog
@@ -18,7 +17,7 @@ from datalayer.schema.pgchange.names import ident
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
-from datalayer.schema.tokens import quote
+from datalayer.schema.scratch import new_name, undone
 
 __all__ = ["Wanted", "read_wanted"]
 
@@ -38,10 +37,6 @@ class Wanted:
     volatile: frozenset[tuple[str, str]]
 
 
-class _Read(Exception):
-    """Leaves the transaction, which undoes it."""
-
-
 def read_wanted(session: Session, derived: Derived) -> Wanted:
     """Make the derived schema under a name of its own, read it and roll back.
 
@@ -49,10 +44,8 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
     DatabaseUnavailable for one who may make neither.
     """
     live_name, may_create_schema = session.schema_name, _may_create_schema(session)
-    found: Catalog | None = None
-    volatile: frozenset[tuple[str, str]] = frozenset()
     try:
-        with session.transaction():
+        with undone(session):
             # also where only reading is meant: nothing of this is kept
             session.execute("SET TRANSACTION READ WRITE")
             session.schema_name = _scratch(session, may_create_schema=may_create_schema)
@@ -60,12 +53,8 @@ def read_wanted(session: Session, derived: Derived) -> Wanted:
                 session.execute(step.sql if may_create_schema else _among_temporary(step))
             found = catalog.read(session)
             volatile = _volatile(session, found)
-            raise _Read
-    except _Read:
-        pass
     finally:
         session.schema_name = live_name
-    assert found is not None
     return Wanted(
         found,
         {
@@ -96,9 +85,9 @@ def _may_create_schema(session: Session) -> bool:
 def _scratch(session: Session, *, may_create_schema: bool) -> str:
     """Make a place for the wanted schema, put it on the search_path and give its name."""
     if may_create_schema:
-        name = f"datalayer_scratch_{token_hex(6)}"
-        session.execute(f"CREATE SCHEMA {quote(name)}")
-        session.execute(f"SET LOCAL search_path = {quote(name)}")
+        name = new_name()
+        session.execute(f"CREATE SCHEMA {name}")
+        session.execute(f"SET LOCAL search_path = {name}")
         return name
     session.execute("SET LOCAL search_path = pg_temp")
     # the schema itself is there as soon as something is in it

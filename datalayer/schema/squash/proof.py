@@ -15,6 +15,7 @@ from datalayer.errors import MigrationRefused
 from datalayer.schema import catalog
 from datalayer.schema.difference import differences
 from datalayer.schema.postgres import derive
+from datalayer.schema.scratch import scratch_schema
 from datalayer.schema.snapshot import Schema, Table, load, read
 from datalayer.schema.squash.replay import Replayed, sequences, stored_rows, value_columns
 from datalayer.schema.squash.script import Kept
@@ -23,7 +24,6 @@ from datalayer.schema.tokens import quote
 __all__ = ["prove", "prove_on_postgres", "unequal"]
 
 _ROOTED = ("OpenRead", "OpenWrite", "ReopenIdx", "Clear")
-_SCRATCH = "datalayer_squash_proof"
 
 
 def prove(replay: Replayed, script: str, rows: Mapping[str, Kept] | None = None) -> None:
@@ -137,29 +137,11 @@ def _program(connection: sqlite3.Connection, sql: str, roots: dict[int, str]) ->
     return found
 
 
-class _Undo(Exception):
-    """Leaves a transaction so that nothing of it is kept."""
-
-
 def _catalog(engine: Engine, schema: Schema) -> str:
     steps = derive(schema).steps
-    text = ""
-    try:
-        with engine.transaction():
-            engine.execute(f"CREATE SCHEMA {_SCRATCH}")
-            engine.execute(f"SET LOCAL search_path = {_SCRATCH}")
-            for step in steps:
-                engine.execute(step.sql)
-            text = repr(catalog.read(_Place(engine)))
-            raise _Undo
-    except _Undo:
-        return text
-
-
-class _Place:
-    """The scratch schema, as catalog reads it."""
-
-    schema_name = _SCRATCH
-
-    def __init__(self, engine: Engine) -> None:
-        self.fetch_all = engine.fetch_all
+    with scratch_schema(engine) as scratch:
+        for step in steps:
+            engine.execute(step.sql)
+        text = repr(catalog.read(scratch))
+    # the two that are compared are in schemas of different names
+    return text.replace(scratch.schema_name, "")

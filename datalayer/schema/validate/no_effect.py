@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from datalayer.schema.numbered.noop import NoOp, table_query
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.tokens import Statement, fold, quote, unquote
+from datalayer.schema.tokens import Statement, Token, fold, quote, unquote
 from datalayer.schema.validate.postgres_change import Change
 from datalayer.schema.validate.postgres_model import Event
 from datalayer.schema.validate.replay import Step, open_memory
@@ -45,6 +46,9 @@ def _idle(subject: Subject) -> Iterator[tuple[Step, str, str]]:
 def _is_same(subject: Subject, step: Step, noun: str, name: str) -> bool:
     """Say whether the statement would have made what is there: made anew beside everything else."""
     there = _shape(step.before, name)
+    query = table_query(_tokens_without_condition(step.statement))
+    if query is not None:
+        return _is_like_query(step.before, name, query)
     connection = open_memory()
     try:
         _rebuild(connection, step.before, without=name)
@@ -54,6 +58,21 @@ def _is_same(subject: Subject, step: Step, noun: str, name: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _is_like_query(schema: Schema, name: str, query: str) -> bool:
+    """Compare the columns of a table with those of a query, which tells nothing else of a table."""
+    table = schema.table(name)
+    connection = open_memory()
+    try:
+        _rebuild(connection, schema, without="")
+        wanted = connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description
+    except sqlite3.Error:
+        # SQLite itself does not compile it any more
+        return True
+    finally:
+        connection.close()
+    return table is not None and [fold(one.name) for one in table.columns] == [fold(one[0]) for one in wanted]
 
 
 def _rebuild(connection: sqlite3.Connection, schema: Schema, *, without: str) -> None:
@@ -66,6 +85,11 @@ def _rebuild(connection: sqlite3.Connection, schema: Schema, *, without: str) ->
     for other in (*schema.views, *schema.triggers):
         if fold(other.name) != fold(without) and fold(getattr(other, "table", "")) != fold(without):
             connection.execute(other.sql)
+
+
+def _tokens_without_condition(statement: Statement) -> list[Token]:
+    _, _, place = _noun_and_name(statement)
+    return [*statement.tokens[:place], *statement.tokens[place + 3 :]]
 
 
 def _without_condition(statement: Statement) -> str:
@@ -86,6 +110,9 @@ def _does_nothing(subject: Subject) -> Iterator[Hit]:
     for event, change in _idle_events(subject, "create table"):
         if not _is_same_table(event):
             yield Hit(event.source.path, change.line, _message("TABLE", change.name, "another one"))
+    for source, found in subject.answer.no_ops:
+        if found.result == "differs" and not found.object.startswith("index "):
+            yield Hit(source.path, found.line, _said(found, "another one"))
 
 
 def _does_nothing_harmlessly(subject: Subject) -> Iterator[Hit]:
@@ -98,15 +125,24 @@ def _does_nothing_harmlessly(subject: Subject) -> Iterator[Hit]:
     for event, change in _idle_events(subject, "create index"):
         if _is_same_index(event):
             yield Hit(event.source.path, change.line, _message("INDEX", change.name, "the same one"))
+    for source, found in subject.answer.no_ops:
+        if found.result == "same":
+            yield Hit(source.path, found.line, _said(found, "the same one"))
 
 
 def _message(noun: str, name: str, which: str) -> str:
     return f"CREATE {noun} IF NOT EXISTS {name} does nothing: {which} is there already"
 
 
+def _said(found: NoOp, which: str) -> str:
+    return f"{found.statement} does nothing: {which}, {found.object}, is there already"
+
+
 def _idle_events(subject: Subject, kind: str) -> Iterator[tuple[Event, Change]]:
+    """Yield what the files make twice, by what they say, as far as no server has run it."""
     for event in subject.model.events:
-        if event.change.kind == kind and event.change.is_conditional and event.existing is not None:
+        is_idle = event.change.kind == kind and event.change.is_conditional and event.existing is not None
+        if is_idle and (event.source.path, event.statement.line) not in subject.answer.tried:
             yield event, event.change
 
 
@@ -136,6 +172,9 @@ def _other_index(subject: Subject) -> Iterator[Hit]:
             had = f"{event.existing.table} ({', '.join(event.existing.columns)})"
             message = f"the index {change.name} is on {had} already, so IF NOT EXISTS does nothing"
             yield Hit(event.source.path, change.line, message)
+    for source, found in subject.answer.no_ops:
+        if found.result == "differs" and found.object.startswith("index "):
+            yield Hit(source.path, found.line, _said(found, "another one"))
     invalid = _invalid_indexes(subject)
     for event in subject.model.events:
         change = event.change

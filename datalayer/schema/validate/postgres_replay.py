@@ -7,20 +7,22 @@ that names another one is passed over. So are those that reach beyond a schema, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import DataLayerError
 from datalayer.schema.numbered.manner import manner_of
+from datalayer.schema.numbered.noop import NoOp, no_op
+from datalayer.schema.numbered.script import statements
+from datalayer.schema.scratch import Scratch, scratch_schema
 from datalayer.schema.tokens import Statement
 from datalayer.schema.validate.postgres_change import name_of
 from datalayer.schema.validate.source import Source
 
-__all__ = ["Refusal", "refusals"]
+__all__ = ["Answer", "Refusal", "ask"]
 
-_SCRATCH = "datalayer_validate"
 _NOUNS = frozenset(["TABLE", "INDEX", "VIEW", "TYPE", "DOMAIN", "SEQUENCE", "TRIGGER", "FUNCTION", "POLICY"])
 _WRITES = ("INSERT", "UPDATE", "DELETE", "COMMENT")
 # undefined_table, undefined_column
@@ -36,30 +38,35 @@ class Refusal:
     message: str
 
 
-class _Undo(Exception):
-    """Leaves the block so that nothing of it is kept."""
+@dataclass(slots=True)
+class Answer:
+    """What a server said of the files; `tried` are the (path, line) of the statements that it was given.
 
-
-def refusals(engine: Engine, sources: Sequence[Source]) -> list[Refusal]:
-    """Run the files and give the statements that name unknown tables or columns.
-
-    Changes nothing. Empty where the server gives no right to make a schema, and after a Python file.
+    `no_ops` are the statements with IF [NOT] EXISTS that did nothing.
     """
-    found: list[Refusal] = []
+
+    refusals: list[Refusal] = field(default_factory=list[Refusal])
+    no_ops: list[tuple[Source, NoOp]] = field(default_factory=list["tuple[Source, NoOp]"])
+    tried: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+
+
+def ask(engine: Engine, sources: Sequence[Source]) -> Answer:
+    """Run the files on a server, up to a Python file, and keep nothing of it.
+
+    Empty where the server gives no right to make a schema.
+    """
+    answer = Answer()
     try:
-        with engine.transaction():
-            found += _run(engine, sources)
-            raise _Undo
-    except _Undo:
-        return found
+        with scratch_schema(engine) as scratch:
+            _run(scratch, sources, answer)
     except DataLayerError:
-        return []
+        return Answer()
+    return answer
 
 
-def _run(engine: Engine, sources: Sequence[Source]) -> Iterator[Refusal]:
+def _run(scratch: Scratch, sources: Sequence[Source], answer: Answer) -> None:
+    engine = scratch.engine
     schemas = {str(row[0]) for row in engine.fetch_all("SELECT nspname FROM pg_namespace")}
-    engine.execute(f"CREATE SCHEMA {_SCRATCH}")
-    engine.execute(f"SET LOCAL search_path = {_SCRATCH}")
     engine.execute("SET LOCAL lock_timeout = '2s'")
     engine.execute("SET LOCAL statement_timeout = '30s'")
     connection = engine.connection()
@@ -72,14 +79,23 @@ def _run(engine: Engine, sources: Sequence[Source]) -> Iterator[Refusal]:
             if not _may_run(statement) or _names_other_schema(statement, schemas):
                 failed |= names
                 continue
-            error = _try(connection, _without_public(statement))
+            sql = _without_public(statement)
+            nothing = _no_op(scratch, sql, statement.line)
+            error = _try(connection, sql)
             if error is None:
+                answer.tried.add((source.path, statement.line))
+                answer.no_ops += [(source, nothing)] if nothing else []
                 continue
             code, message, above = error
             # what a statement here should have made is missing further on
             if code in _UNKNOWN and not failed & _named(message):
-                yield Refusal(source, statement.line + above, message)
+                answer.refusals.append(Refusal(source, statement.line + above, message))
             failed |= names if statement.verb in ("CREATE", "ALTER") else set()
+
+
+def _no_op(scratch: Scratch, sql: str, line: int) -> NoOp | None:
+    (moved,) = statements(sql, "postgresql")
+    return no_op(scratch.engine, replace(moved, line=line), schema=scratch.schema_name)
 
 
 def _named(message: str) -> set[str]:

@@ -15,7 +15,6 @@ from datalayer.schema.snapshot import Schema, Table
 from datalayer.schema.tokens import fold, quote, split, unquote
 from datalayer.schema.validate.postgres_change import Change, Constraint
 from datalayer.schema.validate.postgres_model import Event
-from datalayer.schema.validate.postgres_replay import refusals
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import line_at
@@ -278,11 +277,9 @@ def _unknown_in_events(subject: Subject) -> Iterator[Hit]:
 
 def _unknown_to_server(subject: Subject, told: set[tuple[str, int]]) -> Iterator[Hit]:
     """Ask the server, where one was given: it also knows the names within queries."""
-    if subject.engine is None or subject.is_sqlite or subject.engine.dialect.name == "sqlite":
-        return
     known = [*subject.model.known.tables]
     known += [column for table in subject.model.known.tables.values() for column in table.columns]
-    for refusal in refusals(subject.engine, subject.sources):
+    for refusal in subject.answer.refusals:
         if (refusal.source.path, refusal.line) not in told:
             name = re.search(r'"([^"]+)"', refusal.message)
             hint = nearest(name[1], known) if name else ""

@@ -21,6 +21,7 @@ from datalayer.schema.numbered.journal import JournalRow
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.tokens import KEYWORDS, Statement
 from datalayer.schema.validate.postgres_model import Model
+from datalayer.schema.validate.postgres_replay import Answer, ask
 from datalayer.schema.validate.replay import Replay
 from datalayer.schema.validate.source import Source
 
@@ -91,6 +92,14 @@ class Subject:
     def model(self) -> Model:
         """What PostgreSQL's files say that they do; nothing for SQLite's."""
         return Model(() if self.is_sqlite else self.sources)
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What the PostgreSQL server that was given said of the files; nothing without one."""
+        engine = self.engine
+        if engine is None or self.is_sqlite or engine.dialect.name == "sqlite":
+            return Answer()
+        return ask(engine, self.sources)
 
     @cached_property
     def drizzle(self) -> dict[str, Any]:

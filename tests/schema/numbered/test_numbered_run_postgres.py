@@ -361,6 +361,26 @@ def test_a_table_that_differs_in_a_default_or_rule_differs(engine: Engine, tmp_p
     assert engine.fetch_all("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'datalayer%'") == []
 
 
+def test_of_a_table_that_a_query_makes_the_columns_are_compared(engine: Engine, tmp_path: Path) -> None:
+    first = "CREATE TABLE a (x integer PRIMARY KEY, y text); INSERT INTO a VALUES (1, 'b')"
+    texts = [
+        "CREATE TABLE IF NOT EXISTS a AS SELECT 2 AS x, 'c' AS y WITH NO DATA",
+        "CREATE TABLE IF NOT EXISTS a AS SELECT x, y AS z FROM a",
+    ]
+
+    done = run(engine, folder_of(tmp_path / "m", first, *texts))
+
+    assert [one["id"] for one in done.findings if one["id"] != "N004"] == ["N002", "N001"]
+
+
+def test_a_rule_with_an_operator_of_several_signs_is_the_same_again(engine: Engine, tmp_path: Path) -> None:
+    text = "CREATE TABLE IF NOT EXISTS a (x jsonb CHECK (x @> '{}'), y text CHECK (y !~~ 'b%'))"
+
+    done = run(engine, folder_of(tmp_path / "m", text, text))
+
+    assert [one["id"] for one in done.findings if one["id"] != "N004"] == ["N002"]
+
+
 def test_a_pool_and_another_schema_do_as_well(postgres_database: str, tmp_path: Path) -> None:
     pooled = open_engine(postgres_database, Options(pool=2, schema_name="my app"))
     text = (

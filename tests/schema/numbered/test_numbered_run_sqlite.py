@@ -235,6 +235,20 @@ def test_another_kind_of_object_of_that_name_differs(engine: Engine, tmp_path: P
     assert [one["id"] for one in run(engine, folder_of(tmp_path / "m", text)).findings] == ["N001"]
 
 
+def test_of_a_table_that_a_query_makes_the_columns_are_compared(engine: Engine, tmp_path: Path) -> None:
+    first = "CREATE TABLE a (x INTEGER PRIMARY KEY, y TEXT); CREATE TABLE b AS SELECT x, y FROM a"
+    texts = [
+        "CREATE TABLE IF NOT EXISTS b AS SELECT x, y FROM a",
+        "CREATE TABLE IF NOT EXISTS a AS SELECT 1 AS X, 'b' AS y",
+        "CREATE TABLE IF NOT EXISTS b AS SELECT x, y AS z FROM a",
+        "CREATE TABLE IF NOT EXISTS b AS SELECT x FROM gone",
+    ]
+
+    done = run(engine, folder_of(tmp_path / "m", first, *texts))
+
+    assert [one["id"] for one in done.findings if one["id"] != "N004"] == ["N002", "N002", "N001"]
+
+
 def test_a_temporary_table_hides_nothing(engine: Engine, tmp_path: Path) -> None:
     text = "CREATE TABLE a (x); CREATE TEMP TABLE IF NOT EXISTS a (y); DROP TABLE IF EXISTS temp.a;"
 

@@ -161,6 +161,21 @@ def test_server_finds_names_within_queries(server: Engine, folder: Path) -> None
     assert server.columns("notes") == []
 
 
+def test_server_tells_what_is_there_already_as_it_understands_it(server: Engine, folder: Path) -> None:
+    text = (
+        "CREATE TABLE IF NOT EXISTS users (id int4 CONSTRAINT users_pkey PRIMARY KEY, email text);\n"
+        "CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY, email text UNIQUE);\n"
+        "CREATE VIEW v AS SELECT 1 AS x;\nALTER TABLE public.users ADD COLUMN IF NOT EXISTS email varchar;\n"
+        "CREATE TABLE IF NOT EXISTS users AS SELECT 1 AS id, '' AS email;\n"
+    )
+    write_files(folder, {"0004_again.sql": text})
+
+    found = [(one.id, one.line) for one in validate(Folder(folder), engine=server) if one.id[0] == "N"]
+
+    assert found == [("N002", 1), ("N001", 2), ("N001", 4), ("N002", 5)]
+    assert server.fetch_all("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'datalayer%'") == []
+
+
 def test_tables_that_are_there_stay_out_of_reach(server: Engine, folder: Path) -> None:
     run(server, Folder(folder), backup=False)
     before = server.columns("users")
