@@ -21,16 +21,10 @@ from datalayer.schema.adopt.advice import about_shape
 from datalayer.schema.adopt.shape import by_shape
 from datalayer.schema.backup import backup
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.migrate import (
-    Wanted,
-    destroys,
-    foresee,
-    perform,
-    plan_change,
-    steps_of,
-    unguarded,
-)
+from datalayer.schema.change.losses import destroys
+from datalayer.schema.change.migrate import Wanted, perform, plan_change, unguarded
 from datalayer.schema.change.planning import Plan
+from datalayer.schema.change.telling import foresee, steps_of
 from datalayer.schema.creation import create_on_postgres, create_on_sqlite, lock_schema, without_references
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.numbered import journal

@@ -14,7 +14,7 @@ from itertools import count
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change import breaches, numbering, schema_text
-from datalayer.schema.change.breaches import Breach
+from datalayer.schema.change.breaches import Breach, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.copying import (
     Advance,
@@ -24,14 +24,16 @@ from datalayer.schema.change.copying import (
     external_content,
     is_complete,
 )
-from datalayer.schema.change.layout import collation_of, converts
+from datalayer.schema.change.defaults import settle_defaults
+from datalayer.schema.change.layout import converts
 from datalayer.schema.change.pairing import Pair
-from datalayer.schema.change.planning import Change, Plan, as_rebuild
+from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import default_expression, is_filled, quote
-from datalayer.schema.snapshot import Column, ForeignKey, Schema, Table, read
+from datalayer.schema.change.proving import check_references, check_what_is_kept, prove_schema
+from datalayer.schema.snapshot import Column, Table
 from datalayer.schema.tokens import fold
 
-__all__ = ["apply", "refuse"]
+__all__ = ["apply"]
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ def apply(
     Foreign keys must be off, and a write transaction open. Raises MigrationRefused naming the rows that a
     new rule refuses or that would change; sqlite3.Error for what the file refuses (full, read-only, damaged).
     """
-    plan = _settle_defaults(connection, plan)
+    plan = settle_defaults(connection, plan)
     work = _Work(connection, plan, consent, advance, order)
     kept = numbering.remember(connection)
     _drop_what_looks(work)
@@ -80,66 +82,9 @@ def apply(
     _set_header(work)
     if schema_text.can_write(connection):
         schema_text.put_in_order(connection, order, _texts(plan))
-    _check_references(work)
-    _check_what_is_kept(work)
-    _prove_schema(work)
-
-
-def refuse(found: Sequence[Breach], hint: str) -> MigrationRefused:
-    """Make the error that names what stands in the way."""
-    first = found[0]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in first.rows[:3])
-    return MigrationRefused(
-        f"{first.table}: {first.message}{more}; nothing was changed",
-        why=f"{first.count} rows, such as {rows}" if rows else f"{first.count} rows",
-        hint=hint,
-        findings=[breach.finding() for breach in found],
-    )
-
-
-def _settle_defaults(connection: sqlite3.Connection, plan: Plan) -> Plan:
-    """Rebuild a table after all where rows take a value from the DEFAULT that is about to change.
-
-    A row that is older than a column added by ALTER TABLE has no value stored for it: SQLite answers the
-    default of the day (sqlite.org/lang_altertable.html, 4). The change is tried, and undone if such a row
-    shows.
-    """
-    for change in plan.changes:
-        if change.way not in ("alter", "scan") or not change.new_defaults:
-            continue
-        if _rows_lean_on_default(connection, change):
-            plan = as_rebuild(plan, change, "rows take their value from the old default")
-    return plan
-
-
-def _rows_lean_on_default(connection: sqlite3.Connection, change: Change) -> bool:
-    found = change.pair.found
-    sources = [change.pair.source(column) for column in change.new_defaults]
-    columns = [column for column in sources if column is not None]
-    counts = [_count_default(connection, found, column) for column in columns]
-    if not any(counts):
-        return False
-    if [column.name for column in found.columns] != [column.name for column in change.pair.wanted.columns]:
-        # the text cannot be tried while the indexes still speak of the old names
-        return True
-    connection.execute("SAVEPOINT datalayer_default")
-    try:
-        text = change.pair.wanted.sql
-        schema_text.retell(connection, {("table", found.name): text})
-        return counts != [_count_default(connection, found, column) for column in columns]
-    finally:
-        connection.execute("ROLLBACK TO datalayer_default")
-        connection.execute("RELEASE datalayer_default")
-        connection.execute("PRAGMA writable_schema = RESET")
-
-
-def _count_default(connection: sqlite3.Connection, table: Table, column: Column) -> int:
-    value = default_expression(column) or "NULL"
-    condition = f"{quote(column.name)} IS ({value}) COLLATE BINARY"
-    # an index holds the value that the default gave when it was made
-    sql = f"SELECT count(*) FROM {quote(table.name)} NOT INDEXED WHERE {condition}"
-    return int(connection.execute(sql).fetchone()[0])
+    check_references(connection, plan)
+    check_what_is_kept(connection, plan)
+    prove_schema(connection, plan)
 
 
 # -- out of the way --------------------------------------------------------------------------------
@@ -405,94 +350,3 @@ def _texts(plan: Plan) -> dict[tuple[str, str], str]:
     return {key: text for key, text in texts.items() if not text.upper().startswith("CREATE VIRTUAL")} | {
         ("index", index.name): index.sql for index in (*plan.created_indexes, *plan.retold_indexes)
     }
-
-
-# -- proof of the whole ----------------------------------------------------------------------------
-
-
-def _check_references(work: _Work) -> None:
-    """Look at the references that are new, or of which either end has changed its type or collation."""
-    found: list[Breach] = []
-    for change in work.plan.changes:
-        table = change.pair.wanted
-        for key in table.foreign_keys:
-            if key in change.new_references or _has_other_ends(work.plan, change, key):
-                parent = work.plan.wanted.table(key.parent)
-                there = None if parent is None else breaches.in_place(parent)
-                child = breaches.in_place(table)
-                found += breaches.broken_references(work.connection, child, table, key, there)
-    if found:
-        raise refuse(found, "correct these rows, or add the rows that they refer to")
-
-
-def _has_other_ends(plan: Plan, change: Change, key: ForeignKey) -> bool:
-    ends = [(change.pair, name) for name in key.columns]
-    parent = plan.pairing.pair_of(key.parent)
-    if parent is None and plan.found.table(key.parent) is not None:
-        return True
-    if parent is not None:
-        names = key.parent_columns or tuple(c.name for c in parent.wanted.columns if c.key_position)
-        ends += [(parent, name) for name in names]
-    return any(_is_other(pair, name) for pair, name in ends)
-
-
-def _is_other(pair: Pair, name: str) -> bool:
-    column, source = pair.wanted.column(name), pair.source(name)
-    if column is None or source is None:
-        return True
-    return converts(pair, column) or collation_of(column) != collation_of(source) or is_filled(pair, column)
-
-
-def _check_what_is_kept(work: _Work) -> None:
-    """See that the views and triggers of somebody else, made again, still find what they speak of."""
-    wanted = {fold(one.name) for one in (*work.plan.wanted.views, *work.plan.wanted.triggers)}
-    for view in work.plan.created_views:
-        if fold(view.name) not in wanted:
-            _compile(work, f"view {view.name}", f"SELECT * FROM {quote(view.name)}")
-    for trigger in work.plan.created_triggers:
-        if fold(trigger.name) not in wanted:
-            table = quote(trigger.table)
-            column = quote(str(work.connection.execute(f"SELECT * FROM {table} LIMIT 0").description[0][0]))
-            for sql in (
-                f"INSERT INTO {table} DEFAULT VALUES",
-                f"UPDATE {table} SET {column} = {column}",
-                f"DELETE FROM {table}",
-            ):
-                _compile(work, f"trigger {trigger.name}", sql)
-
-
-def _compile(work: _Work, name: str, sql: str) -> None:
-    try:
-        work.connection.execute(f"EXPLAIN {sql}").fetchall()
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorname != "SQLITE_ERROR":
-            raise
-        raise MigrationRefused(
-            f"{name} is no part of the schema and would not work any more; nothing was changed",
-            why=str(exc),
-            hint="drop it, or change it once the migration is through",
-        ) from exc
-
-
-def _prove_schema(work: _Work) -> None:
-    """Compare what stands in the file now with the wanted schema, object by object."""
-    now = read(work.connection)
-    wanted, made = work.plan.wanted.shapes(now.names), now.shapes(work.plan.wanted.names)
-    wrong = [f"{kind} {name}" for (kind, name), shape in wanted.items() if made.get((kind, name)) != shape]
-    wrong = [one for one in wrong if one not in _left_alone(work.plan)]
-    extra = _extra(work.plan, now)
-    if wrong or extra:
-        raise MigrationRefused(
-            "the database did not come out as the schema wants it; nothing was changed",
-            why=", ".join([*wrong, *(f"{name} is left over" for name in extra)][:8]),
-            hint="keep the file and report this",
-        )
-
-
-def _left_alone(plan: Plan) -> set[str]:
-    return {f"table {fold(change.pair.wanted.name)}" for change in plan.changes if change.way == "nothing"}
-
-
-def _extra(plan: Plan, now: Schema) -> list[str]:
-    known = {fold(table.name) for table in (*plan.wanted.tables, *plan.pairing.kept)}
-    return [table.name for table in now.tables if table.kind != "shadow" and fold(table.name) not in known]

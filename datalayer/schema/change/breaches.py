@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from datalayer.errors import MigrationRefused
 from datalayer.schema.change.copying import same_after_conversion
 from datalayer.schema.change.layout import affinity, collation_of, converts
 from datalayer.schema.change.pairing import Pair
@@ -38,6 +39,7 @@ __all__ = [
     "nulls",
     "of_index",
     "of_pair",
+    "refuse",
     "wrong_types",
 ]
 
@@ -94,6 +96,20 @@ class Rows:
         listed = ", ".join([*chosen, *map(quote, extra)])
         rows = _told(connection, f"SELECT {listed} FROM {self.clause} WHERE {condition} LIMIT {MOST_ROWS}")
         return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
+
+
+def refuse(found: Sequence[Breach], hint: str) -> MigrationRefused:
+    """Make the error that names what stands in the way."""
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in first.rows[:3])
+    count = f"{first.count} row{'s' * (first.count != 1)}"
+    return MigrationRefused(
+        f"{first.table}: {first.message}{more}; nothing was changed",
+        why=f"{count}, such as {rows}" if rows else count,
+        hint=hint,
+        findings=[breach.finding() for breach in found],
+    )
 
 
 def in_place(table: Table) -> Rows:

@@ -79,7 +79,7 @@ MUTATIONS = (
     Mutation(
         "rows older than their column keep the old default",
         "applying.py",
-        "    plan = _settle_defaults(connection, plan)\n",
+        "    plan = settle_defaults(connection, plan)\n",
         "",
         ("rows older than their column, another default",),
     ),
@@ -93,7 +93,7 @@ MUTATIONS = (
     Mutation(
         "new references are checked",
         "applying.py",
-        "    _check_references(work)\n",
+        "    check_references(connection, plan)\n",
         "",
         ("a reference over an orphan",),
     ),
@@ -121,7 +121,7 @@ MUTATIONS = (
     Mutation(
         "rows are not dropped unasked",
         "migrate.py",
-        "    _refuse_losses(connection, pairing, consent)\n",
+        "    refuse_losses(connection, pairing, consent)\n",
         "",
         ("drop a column with values unasked", "a table dropped unasked"),
     ),
