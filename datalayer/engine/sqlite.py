@@ -10,7 +10,8 @@ import itertools
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -175,13 +176,29 @@ class SqliteEngine(Engine):
 
     def enter_gate(self, state: State) -> None:
         """Queue for the write lock."""
-        if not self._gate.enter(self.options.busy_timeout_s):
+        wait_s = self.options.busy_timeout_s if state.wait_s is None else state.wait_s
+        if not self._gate.enter(wait_s):
             raise DatabaseBusy(
                 f"{self.display_url} is locked",
-                why=f"other writers were at it for {self.options.busy_timeout_s:g} s",
+                why=f"other writers were at it for {wait_s:g} s",
                 hint="try again, or raise busy_timeout_s",
             )
         state.gated = True
+
+    @contextmanager
+    def waiting_at_most(self, seconds: float) -> Generator[None]:
+        """Let this thread's connection wait for no lock longer than this, nor than `busy_timeout_s`."""
+        state = self.begin_scope()
+        state.wait_s = max(0.0, min(seconds, self.options.busy_timeout_s))
+        state.conn.execute(f"PRAGMA busy_timeout = {int(state.wait_s * 1000)}")
+        try:
+            yield
+        finally:
+            state.wait_s = None
+            self.end_scope(state)
+            # one that is closed has nothing to be set back
+            with suppress(sqlite3.ProgrammingError):
+                state.conn.execute(f"PRAGMA busy_timeout = {int(self.options.busy_timeout_s * 1000)}")
 
     def restore(self, state: State, *, read: bool) -> None:
         """Undo what a block set on its connection, and let the next writer in."""

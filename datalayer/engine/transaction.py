@@ -53,10 +53,10 @@ class State:
     """What one thread's connection is in the middle of.
 
     `failure` is the error that dooms the innermost block; `dead` says that the database ended the
-    transaction.
+    transaction. `wait_s` is how long it waits for locks where that is not `busy_timeout_s` of the options.
     """
 
-    __slots__ = ("borrowed", "conn", "dead", "failure", "frames", "gated", "since", "thread")
+    __slots__ = ("borrowed", "conn", "dead", "failure", "frames", "gated", "since", "thread", "wait_s")
 
     def __init__(self, conn: Any, thread: Any) -> None:
         self.conn = conn
@@ -67,6 +67,7 @@ class State:
         self.gated = False
         self.borrowed = 0
         self.since = 0.0
+        self.wait_s: float | None = None
 
     def refuse_if_doomed(self) -> None:
         """Raise TransactionDied where nothing more is accepted in the innermost block."""

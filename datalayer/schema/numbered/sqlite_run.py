@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic, sleep
 
 from datalayer.engine.connection import Engine
+from datalayer.engine.sqlite import SqliteEngine
 from datalayer.errors import DatabaseBusy, MigrationRefused
 from datalayer.schema.declaration import read_table
 from datalayer.schema.numbered.manner import foreign_keys_wish
@@ -29,18 +30,26 @@ _Broken = Counter[tuple[str, object, str]]
 def run_on_sqlite(work: Work, deadline: float) -> None:
     """Apply what is pending, whole or not at all; waits for the write lock until `deadline`.
 
-    Raises DatabaseBusy when it does not come, MigrationRefused with everything rolled back.
+    Raises DatabaseBusy when it does not come, MigrationRefused with everything rolled back, and the backup
+    that was made for it removed.
     """
     engine = work.engine
+    assert isinstance(engine, SqliteEngine)
     enforces = _enforces(work.look())
     while True:
         try:
-            with _foreign_keys(engine, enforces=enforces), engine.transaction():
+            with ExitStack() as stack:
+                with engine.waiting_at_most(deadline - monotonic()):
+                    stack.enter_context(_foreign_keys(engine, enforces=enforces))
+                    stack.enter_context(engine.transaction())
                 found = work.look()
                 if enforces == _enforces(found):
                     _apply(work, found, enforces=enforces)
                     return
                 enforces = not enforces
+        except MigrationRefused:
+            work.remove_backup()
+            raise
         except DatabaseBusy:
             if work.has_begun or monotonic() >= deadline:
                 raise

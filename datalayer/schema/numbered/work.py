@@ -6,6 +6,7 @@ Which transaction that happens in is the business of sqlite_run and postgres_run
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
@@ -21,6 +22,7 @@ from datalayer.errors import (
 )
 from datalayer.schema import history
 from datalayer.schema.backup import backup
+from datalayer.schema.backup_manifest import manifest_path
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES, JournalRow
@@ -127,6 +129,15 @@ class Work:
             self._ordinal = max(
                 (row.ordinal for row in journal.read(self.engine) if row.state == "applied"), default=0
             )
+
+    def remove_backup(self) -> None:
+        """Remove the backup of a run that was undone as a whole: the database is what it was before."""
+        if self.backup_path is not None:
+            # one that cannot be removed does no harm
+            with suppress(OSError):
+                self.backup_path.unlink()
+                manifest_path(self.backup_path).unlink(missing_ok=True)
+            self.backup_path = None
 
     def statements(self, file: MigrationFile) -> list[Statement]:
         """Give a file's statements. Raises MigrationRefused for one that may not be run, with its line."""

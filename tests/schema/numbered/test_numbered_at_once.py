@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from support.migration_folder import folder_of, table_names
@@ -59,6 +61,35 @@ def test_a_writer_that_stays_is_waited_for_no_longer_than_told(tmp_path: Path) -
     assert engine.fetch_one("PRAGMA foreign_keys") == (1,)
     assert run(engine, folder).applied == ("0001_step",)
     writer.close()
+    engine.close()
+
+
+def test_the_time_for_the_lock_may_be_shorter_than_that_of_other_writers(tmp_path: Path) -> None:
+    writer = open_engine(tmp_path / "app.db")
+    engine = open_engine(tmp_path / "app.db", Options(busy_timeout_s=30.0))
+    folder = folder_of(tmp_path / "m", "CREATE TABLE a (x)")
+    started = monotonic()
+
+    with writer.transaction(), pytest.raises(DatabaseBusy):
+        run(engine, folder, lock_timeout_s=0.1)
+
+    assert monotonic() - started < 10
+    assert engine.fetch_one("PRAGMA busy_timeout") == (30_000,)
+    writer.close()
+    engine.close()
+
+
+def test_the_lock_of_a_program_that_knows_no_gate_is_waited_for_no_longer_either(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "app.db", Options(busy_timeout_s=30.0))
+    folder = folder_of(tmp_path / "m", "CREATE TABLE a (x)")
+    started = monotonic()
+
+    with closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseBusy):
+            run(engine, folder, lock_timeout_s=0.1)
+
+    assert monotonic() - started < 10
     engine.close()
 
 

@@ -369,6 +369,25 @@ def test_one_backup_is_taken_before_the_first_change_where_there_are_rows(
     assert [one for one in done.backup.parent.iterdir() if one.suffix != ".json"] == [done.backup]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_run_that_was_undone_leaves_no_backup_and_keeps_those_of_others(
+    engine: Engine, tmp_path: Path
+) -> None:
+    first = "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)"
+    run(engine, folder_of(tmp_path / "m", first))
+    kept = run(engine, folder_of(tmp_path / "m", first, "DELETE FROM a; INSERT INTO a VALUES (2)")).backup
+    assert kept is not None
+    files = {*kept.parent.iterdir()}
+    folder = folder_of(tmp_path / "m", first, "DELETE FROM a; INSERT INTO a VALUES (2)", "DROP TABLE gone")
+
+    for _ in range(2):
+        with pytest.raises(MigrationRefused):
+            run(engine, folder)
+
+    assert {*kept.parent.iterdir()} == files
+    assert _rows(engine) == [2]
+
+
 def test_no_backup_is_taken_when_nobody_wants_one(engine: Engine, tmp_path: Path, data_home: Path) -> None:
     folder = folder_of(tmp_path / "m", "CREATE TABLE a (x INTEGER)")
     run(engine, folder)
