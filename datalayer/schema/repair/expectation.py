@@ -22,10 +22,14 @@ __all__ = ["Expectation"]
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The schema and the rules that a database is held to; without a target only what it says of itself."""
+    """The schema and the rules that a database is held to; without a target only what it says of itself.
+
+    Rows that break one of `rules` move to lost_and_found; of those that break one of `told` it is only said.
+    """
 
     target: Target | None = None
     rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
+    told: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
 
     @property
     def schema(self) -> Schema | None:

@@ -69,7 +69,7 @@ def plan_repair(
     with hold(file, is_writing=False):
         state = _look(file, expectation)
         if state.is_sound:
-            return RepairPlan(file, "nothing", left=state.left)
+            return RepairPlan(str(file), "nothing", left=state.left)
         return _rehearse(file, expectation, state, progress)
 
 
@@ -166,6 +166,8 @@ def _look(file: Path, expectation: Expectation) -> _State:
             try:
                 treatment, left = _treatment(connection, expectation)
                 is_sound = treatment.finds_nothing()
+                if is_sound:
+                    treatment.tell(expectation.told)
             except PagesDamaged as exc:
                 return _State(tuple(exc.damage), False, is_interrupted)
             except sqlite3.DatabaseError as exc:
@@ -274,12 +276,12 @@ def _rehearse(file: Path, expectation: Expectation, state: _State, progress: Pro
                     cured = _cure(copy.uri, expectation)
                 steps = (*state.first_steps, *cured.steps)
                 way = "in-place" if steps else "nothing"
-                return RepairPlan(file, way, steps, tuple(cured.left), cured.tables)
+                return RepairPlan(str(file), way, steps, tuple(cured.left), cured.tables)
             except PagesDamaged:
                 # a cure showed that the pages are worse than they seemed
                 pass
         cured = _salvage(_fresh(file, copy), copy.path.with_name("salvaged"), expectation, progress)
-    return RepairPlan(file, "salvage", tuple(cured.steps), tuple(cured.left), cured.tables)
+    return RepairPlan(str(file), "salvage", tuple(cured.steps), tuple(cured.left), cured.tables)
 
 
 def _fresh(file: Path, copy: View) -> Path:
@@ -303,7 +305,7 @@ def _repair_here(
             clear_leftovers(file)
         state = _look(file, expectation)
         if state.is_sound:
-            return RepairReport(RepairPlan(file, "nothing", left=state.left), file, None, 0.0)
+            return RepairReport(RepairPlan(str(file), "nothing", left=state.left), file, None, 0.0)
         if not yes:
             _refuse_lossy(_rehearse(file, expectation, state, progress))
         if state.damage:
@@ -341,7 +343,10 @@ def _cure_in_place(
         raise
     steps = (*state.first_steps, *cured.steps)
     left = _what_is_left(file, expectation, cured.left)
-    return RepairReport(RepairPlan(file, "in-place", steps, left, cured.tables), file, kept.folder, 0.0)
+    if not steps:
+        shutil.rmtree(kept.folder, ignore_errors=True)
+        return RepairReport(RepairPlan(str(file), "nothing", left=left), file, None, 0.0)
+    return RepairReport(RepairPlan(str(file), "in-place", steps, left, cured.tables), file, kept.folder, 0.0)
 
 
 def _exchange(
@@ -362,7 +367,7 @@ def _exchange(
         shutil.rmtree(kept.folder, ignore_errors=True)
         clear_leftovers(file)
         raise
-    plan = RepairPlan(file, "salvage", tuple(cured.steps), left, cured.tables)
+    plan = RepairPlan(str(file), "salvage", tuple(cured.steps), left, cured.tables)
     return RepairReport(plan, file, kept.folder, 0.0)
 
 
@@ -393,7 +398,7 @@ def _repair_into(
         new.replace(output)
         sync_folder(output.parent)
     steps = (*state.first_steps, *cured.steps)
-    return RepairReport(RepairPlan(file, way, steps, left, cured.tables), output, None, 0.0)
+    return RepairReport(RepairPlan(str(file), way, steps, left, cured.tables), output, None, 0.0)
 
 
 def _refuse_lossy(plan: RepairPlan) -> None:
@@ -401,7 +406,7 @@ def _refuse_lossy(plan: RepairPlan) -> None:
         return
     lossy = [step for step in plan.steps if step.is_lossy]
     raise MigrationRefused(
-        f"the repair of {plan.path} moves or replaces values: {lossy[0]}",
+        f"the repair of {plan.database} moves or replaces values: {lossy[0]}",
         findings=[step.as_object() for step in lossy],
         why=f"{len(lossy)} of {len(plan.steps)} steps do",
         hint="look at the plan (--dry-run), then say --yes; every original byte is kept",

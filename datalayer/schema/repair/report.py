@@ -96,7 +96,7 @@ class TableOutcome:
 class RepairPlan:
     """What a repair would do. `left` are problems that it leaves to people, each with the reason."""
 
-    path: Path
+    database: str
     way: Way
     steps: tuple[Step, ...] = ()
     left: tuple[Finding, ...] = ()
@@ -126,11 +126,11 @@ class RepairPlan:
 class RepairReport:
     """What a repair did. `evidence` is the folder with every original byte, None where nothing was changed.
 
-    `output` is the repaired file: the database itself, unless another was asked for.
+    `output` is the repaired file: the database itself, unless another was asked for; None on a server.
     """
 
     plan: RepairPlan
-    output: Path
+    output: Path | None
     evidence: Path | None
     seconds: float
 
@@ -149,7 +149,7 @@ class RepairReport:
         return {
             **self.plan.as_object(),
             "nothing_to_do": self.nothing_to_do,
-            "output": str(self.output),
+            "output": None if self.output is None else str(self.output),
             "evidence": None if self.evidence is None else str(self.evidence),
             "seconds": round(self.seconds, 3),
         }

@@ -302,24 +302,35 @@ class Treatment:
     def _mend_rules(self) -> None:
         for name, rule in self.rules.items():
             found = read(self.connection)
-            try:
-                named = rows_named(self.connection, rule, found)
-            except sqlite3.Error as exc:
-                message = f"the rule {name} could not be run: {exc}"
-                self.left.append(Finding("DL-C012", "warning", rule.table, name, 1, message, "none"))
-                continue
-            if named == 0 or rule.severity == "info":
-                continue
+            named = self._named(name, rule, found)
             table = None if isinstance(named, int) else found.table(named[0])
             if isinstance(named, int) or table is None or rule.severity != "error":
-                count = named if isinstance(named, int) else named[2]
-                message = rule.message.replace("{count}", str(count))
-                self.left.append(Finding(name, rule.severity, rule.table, None, count, message, "manual"))
+                self._tell(name, rule, named if isinstance(named, int) else named[2])
                 continue
             count = move(self.connection, table, named[1], f"the rule {name} is broken")
             choice = f"{count} rows move to lost_and_found"
             reason = rule.message.replace("{count}", str(count))
             self.steps.append(Step("move", table.name, name, count, reason, choice, is_lossy=True))
+
+    def tell(self, rules: Mapping[str, Rule]) -> None:
+        """Say of rules which are broken, without curing anything."""
+        found = read(self.connection)
+        for name, rule in rules.items():
+            named = self._named(name, rule, found)
+            self._tell(name, rule, named if isinstance(named, int) else named[2])
+
+    def _named(self, name: str, rule: Rule, found: Schema) -> tuple[str, str, int] | int:
+        try:
+            return rows_named(self.connection, rule, found)
+        except sqlite3.Error as exc:
+            message = f"the rule {name} could not be run: {exc}"
+            self.left.append(Finding("DL-C012", "warning", rule.table, name, 1, message, "none"))
+            return 0
+
+    def _tell(self, name: str, rule: Rule, count: int) -> None:
+        if count and rule.severity != "info":
+            message = rule.message.replace("{count}", str(count))
+            self.left.append(Finding(name, rule.severity, rule.table, None, count, message, rule.repair))
 
     @contextmanager
     def _without_triggers(self) -> Generator[None]:

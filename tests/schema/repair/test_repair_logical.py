@@ -24,7 +24,7 @@ def test_a_sound_database_is_left_as_it_is(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["app.db", "wanted.sql"]
 
 
-@pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
+@pytest.mark.parametrize("wal", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["rollback", "wal"])
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_each_kind_of_logical_damage_is_cured_in_place(tmp_path: Path, kind: str, wal: bool) -> None:
     path = make(tmp_path / "app.db", wal=wal)
