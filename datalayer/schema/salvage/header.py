@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import mmap
 
+from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.outcome import Problem
 from datalayer.schema.salvage.pages import TABLE_LEAF, PageHeader, cell_at, header_of, is_plausible
 from datalayer.schema.salvage.reading import Layout
@@ -109,7 +109,7 @@ def stamp_problems(stamps: Stamps, layout: Layout, page_count: int) -> list[Prob
     return [Problem(kind, 1, message) for kind, message in wrong]
 
 
-def find_layout(data: bytes | mmap, stamps: Stamps, hint: int | None = None) -> Layout:
+def find_layout(data: bytes | FileBytes, stamps: Stamps, hint: int | None = None) -> Layout:
     """Find the layout with which the pages make sense; `hint` is the page size that a log tells."""
     size, reserved = _page_size(data, stamps, hint)
     count = -(-len(data) // size)
@@ -118,7 +118,7 @@ def find_layout(data: bytes | mmap, stamps: Stamps, hint: int | None = None) -> 
     return Layout(size, reserved, encoding, auto_vacuum)
 
 
-def _page_size(data: bytes | mmap, stamps: Stamps, hint: int | None) -> tuple[int, int]:
+def _page_size(data: bytes | FileBytes, stamps: Stamps, hint: int | None) -> tuple[int, int]:
     claimed = (stamps.page_size, stamps.reserved)
     scores: dict[tuple[int, int], float] = {}
     if stamps.page_size in _SIZES and stamps.page_size - stamps.reserved >= 480:
@@ -140,20 +140,20 @@ def _page_size(data: bytes | mmap, stamps: Stamps, hint: int | None) -> tuple[in
     return max(scores, key=lambda pair: (scores[pair], pair[0]))
 
 
-def _sampled(data: bytes | mmap, size: int) -> Iterator[bytes]:
+def _sampled(data: bytes | FileBytes, size: int) -> Iterator[bytes]:
     count = len(data) // size
     for number in range(0, count, max(1, count // _SAMPLE)):
         page = data[number * size : (number + 1) * size]
         yield page
 
 
-def _borne_out(data: bytes | mmap, size: int, reserved: int) -> float:
+def _borne_out(data: bytes | FileBytes, size: int, reserved: int) -> float:
     """Give the share of b-tree pages whose content ends where the usable part of a page ends."""
     votes = _votes(data, size)
     return votes.get(reserved, 0.0)
 
 
-def _votes(data: bytes | mmap, size: int) -> dict[int, float]:
+def _votes(data: bytes | FileBytes, size: int) -> dict[int, float]:
     """Give, by reserved bytes, the share of sampled pages whose last cell ends there."""
     votes = Counter[int]()
     pages = 0
@@ -195,7 +195,7 @@ def _last_end(page: bytes, header: PageHeader, size: int) -> int | None:
     return cell.end
 
 
-def _encoding(data: bytes | mmap, stamps: Stamps, size: int, usable: int) -> str:
+def _encoding(data: bytes | FileBytes, stamps: Stamps, size: int, usable: int) -> str:
     votes = Counter[str]()
     for page in (data[:size], *_sampled(data, size)):
         votes["utf-8"] += page.count(b"CREATE ") + page.count(b"\x07table")
@@ -242,7 +242,7 @@ def _encoding_of(text: bytes) -> str:
     return "utf-8"
 
 
-def _is_auto_vacuum(data: bytes | mmap, stamps: Stamps, size: int, usable: int, count: int) -> bool:
+def _is_auto_vacuum(data: bytes | FileBytes, stamps: Stamps, size: int, usable: int, count: int) -> bool:
     claimed = stamps.largest_root > 0
     if count < 3:
         return claimed and stamps.largest_root <= count

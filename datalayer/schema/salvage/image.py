@@ -1,19 +1,18 @@
 """The private image of a database's files: main file, write-ahead log, rollback journal.
 
 Files are opened read-only and never by SQLite: opening a damaged database can roll back a journal or throw
-away a log. Up to 64 MB the bytes are copied, beyond that mapped; hold a lock or work on a copy where others
-write. Knows no tables.
+away a log. Up to 32 MB the bytes are copied, beyond that read when needed; hold a lock or
+work on a copy where others write. Knows no tables.
 """
 
 from __future__ import annotations
 
-import mmap
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
+from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.header import Stamps, find_layout, read_stamps, stamp_problems
 from datalayer.schema.salvage.journal import JournalContent, read_journal
 from datalayer.schema.salvage.outcome import Problem
@@ -23,7 +22,7 @@ from datalayer.schema.salvage.wal import WalContent, read_wal, wal_page_size
 
 __all__ = ["Image"]
 
-_COPIED = 64 << 20
+_COPIED = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Image:
     """
 
     path: Path
-    data: bytes | mmap.mmap
+    data: bytes | FileBytes
     stamps: Stamps
     layout: Layout
     page_count: int
@@ -130,9 +129,8 @@ class Image:
 
     def close(self) -> None:
         """Let go of the file. Every Reading of it ends with it."""
-        if isinstance(self.data, mmap.mmap):
-            with suppress(BufferError):
-                self.data.close()
+        if isinstance(self.data, FileBytes):
+            self.data.close()
 
     def __enter__(self) -> Image:
         """Use it as a block that closes it."""
@@ -143,14 +141,9 @@ class Image:
         self.close()
 
 
-def _read(path: Path) -> bytes | mmap.mmap:
+def _read(path: Path) -> bytes | FileBytes:
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            if size <= _COPIED:
-                return file.read()
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return path.read_bytes() if path.stat().st_size <= _COPIED else FileBytes(path)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
 

@@ -102,7 +102,16 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
             best.adopted.append(tree)
         elif tree.is_table and (lacking or not found):
             left.append(tree)
-    return left
+    return [tree for tree in left if not _take_back(survey, tree)]
+
+
+def _take_back(survey: Survey, tree: Tree) -> bool:
+    """Give a tree that fits no table to the one whose root the schema says it is, if that has none."""
+    for name, holding in survey.holdings.items():
+        if survey.catalog.roots.get(name) == tree.root and not holding.trees and holding.shape.has_rowid:
+            holding.adopted.append(tree)
+            return True
+    return False
 
 
 def _candidates(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> list[_Candidate]:

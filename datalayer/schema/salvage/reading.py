@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from mmap import mmap
 
+from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.outcome import Problem
 
 __all__ = ["PENDING_BYTE", "Layout", "Reading", "Segment"]
@@ -57,7 +57,7 @@ class Reading:
     name: str
     layout: Layout
     page_count: int
-    data: bytes | mmap
+    data: bytes | FileBytes
     overlay: Mapping[int, bytes]
     segments: Sequence[Segment]
     problems: Sequence[Problem] = ()

@@ -77,16 +77,20 @@ class Shape:
         elif count < len(self.columns):
             # columns may have been added later, but a table of that many columns is the likelier one
             against += 0.1
-        if self.alias is not None and abs(rowid) > _WILD:
-            against += 0.3
+        # what is merely unusual must never weigh as much as what cannot be
+        unusual = 0.3 if self.alias is not None and abs(rowid) > _WILD else 0.0
         for place, value in enumerate(values[: len(self.columns)]):
             if place == self.alias:
                 against += 0.0 if value is None else 3.0
             elif value is None:
                 against += 1.0 if self.not_null[place] else 0.0
             else:
-                against += _against(value, self.affinities[place], self.is_strict)
-        return against
+                weight = _against(value, self.affinities[place], self.is_strict)
+                if weight >= 1.0:
+                    against += weight
+                else:
+                    unusual += weight
+        return against + min(unusual, 0.4)
 
     def fits(self, values: Sequence[Value], rowid: int = 1) -> bool:
         """Whether a record may well be a row of the table."""
@@ -133,7 +137,7 @@ def _against(value: Value, kind: str, is_strict: bool) -> float:
     if isinstance(value, int | float):
         return 2.0 if kind == "TEXT" else 0.0 if isinstance(value, int) or kind != "INTEGER" else 0.2
     if isinstance(value, bytes):
-        return 1.0 if is_strict else 0.5
+        return 1.0 if is_strict else 0.4
     if kind == "TEXT":
         return 0.0
     if is_strict or _NUMBER.match(value if isinstance(value, str) else ""):
