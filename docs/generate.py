@@ -83,6 +83,10 @@ PARTS = (
     Part("Steps of a migration", "datalayer.schema.plan", ("Step",)),
     Part("Checking", "datalayer.schema.check", ("check", "Finding")),
     Part("Backing up", "datalayer.schema.backup", ("backup", "BackupResult")),
+    Part("Backups there are", "datalayer.schema.backups", ("list_backups", "verify", "BackupEntry")),
+    Part("Which backups stay", "datalayer.schema.retention", ("prune", "Keep", "PruneResult")),
+    Part("Restoring", "datalayer.schema.restore", ("restore", "RestoreResult")),
+    Part("Emptying", "datalayer.schema.reset", ("reset", "ResetResult")),
     Part("PostgreSQL for tests", "datalayer.testing.postgres", ("PostgresServer",)),
 )
 
@@ -91,6 +95,10 @@ _EXAMPLES = {
     "migrate": "datalayer migrate --plan  # exit 1\n$ datalayer migrate",
     "check-db": "datalayer check-db --quick",
     "backup": "datalayer backup copy.db",
+    "backups": "datalayer backups --verify",
+    "backups prune": "datalayer backups prune --keep 7 --keep-weekly 8 --dry-run",
+    "restore": "datalayer restore copy.db --yes",
+    "reset-db": "datalayer reset-db --yes",
     "stats": "datalayer stats --json",
     "config": "datalayer config",
     "sessions list": "datalayer sessions list --project . --limit 10",

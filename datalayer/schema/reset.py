@@ -48,8 +48,6 @@ def reset(
     Raises DatabaseBusy, DatabaseCorrupt (the present state cannot be backed up), MigrationRefused (something
     else depends on what is to go, or the schema cannot be made), DatabaseUnavailable; nothing is changed
     then.
-
-        reset(engine).backup
     """
     started = monotonic()
     if engine.in_transaction:

@@ -65,8 +65,6 @@ def restore(
     Raises DatabaseCorrupt (the backup does not verify), DatabaseBusy (others write for longer than
     `lock_timeout_s`), MigrationRefused (another engine's backup; the server refuses it), DatabaseUnavailable;
     nothing is changed then.
-
-        restore("app.db", Path("backups/app-20261121T154952222631Z-0002_jobs.db")).replaced
     """
     started = monotonic()
     deadline = started + lock_timeout_s
