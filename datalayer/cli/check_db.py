@@ -9,6 +9,7 @@ from datalayer.cli.arguments import Parser
 from datalayer.cli.failure import UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table
+from datalayer.cli.repair import add_repair_arguments, run_repair
 
 if TYPE_CHECKING:
     from datalayer.store import Store
@@ -28,10 +29,16 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument("--quick", action="store_true", help="leave out what reads every row")
     parser.add_argument("--schema", metavar="FILE", help="the schema to expect; the package's own without it")
     parser.add_argument("--no-schema", action="store_true", help="expect no schema, and look at the rest")
+    parser.add_argument("--repair", action="store_true", help="do what `datalayer repair` does")
+    add_repair_arguments(parser)
 
 
 def _run(call: Invocation) -> Result:
     arguments = call.arguments
+    if arguments.repair:
+        return run_repair(call)
+    if arguments.yes or arguments.dry_run or arguments.output:
+        raise UsageError("--yes, --dry-run and --output are for --repair", hint="add --repair")
     if arguments.schema and arguments.no_schema:
         raise UsageError("give --schema or --no-schema, not both", hint="run `datalayer check-db --help`")
     expected = None

@@ -98,7 +98,8 @@ def _expectation(call: Invocation) -> Expectation:
     from datalayer.schema.target import target_of
 
     arguments = call.arguments
-    rules: Mapping[str, Rule] = {} if arguments.rules is None else read_rules(arguments.rules)
+    file: str | None = getattr(arguments, "rules", None)
+    rules: Mapping[str, Rule] = {} if file is None else read_rules(file)
     if arguments.no_schema:
         return Expectation(None, rules)
     told: Mapping[str, Rule] = {} if arguments.schema else CHECKS
@@ -177,7 +178,7 @@ def _nothing(call: Invocation, plan: RepairPlan, facts: Mapping[str, Any]) -> Re
 
 def _options(call: Invocation) -> list[str]:
     arguments = call.arguments
-    words = [word for name in ("schema", "rules") for word in _given(name, getattr(arguments, name))]
+    words = [word for name in ("schema", "rules") for word in _given(name, getattr(arguments, name, None))]
     return [*words, *(["--no-schema"] if arguments.no_schema else [])]
 
 

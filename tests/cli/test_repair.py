@@ -65,6 +65,21 @@ def test_what_moves_rows_needs_the_word(run: Run, path: Path, schema: Path) -> N
     assert "datalayer repair --undo" in done.out
 
 
+def test_check_db_repairs_too(run: Run, path: Path, schema: Path) -> None:
+    DAMAGES["check"](path)
+    words = ("check-db", "--schema", schema, "--database", path)
+
+    checked, refused, done, again = (
+        run(*words),
+        run(*words, "--repair"),
+        run(*words, "--repair", "--yes"),
+        run(*words),
+    )
+
+    assert (checked.code, refused.code, done.code, again.code) == (1, 2, 0, 0)
+    assert run(*words, "--yes").code == 2
+
+
 def test_undo_gives_the_bytes_back(run: Run, path: Path, schema: Path) -> None:
     nothing = run("repair", "--undo", "--database", path)
     assert nothing.code == 1 and "nothing to go back to" in nothing.err
