@@ -74,7 +74,8 @@ def _run(call: Invocation) -> Result:
     place = _folder(call) or origin.folder
     facts = {"folder": str(place) if place else None, "backups": [_told(entry) for entry in entries]}
     if not entries:
-        return Result(facts, [f"no backups of {call.address.display} in {place}"], next="datalayer backup")
+        where = f" in {place}" if place else ""
+        return Result(facts, [f"no backups of {call.address.display}{where}"], next="datalayer backup")
     is_bad = any(entry.is_verified is False for entry in entries)
     sound = next((entry for entry in entries if entry.is_verified), None)
     following = f"datalayer restore {shlex.quote(str(sound.path))}" if sound and is_bad else None

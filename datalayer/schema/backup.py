@@ -15,8 +15,15 @@ from time import monotonic
 
 from datalayer.engine.connection import Engine
 from datalayer.schema import backup_postgres, history
-from datalayer.schema.backup_file import new_file, remove_leftovers, seal
-from datalayer.schema.backup_manifest import Kind, Manifest, Origin, write_manifest
+from datalayer.schema.backup_file import new_file, refuse_taken, remove_leftovers, seal
+from datalayer.schema.backup_manifest import (
+    Kind,
+    Manifest,
+    Origin,
+    manifest_path,
+    read_manifest,
+    write_manifest,
+)
 from datalayer.schema.backup_sqlite import newest_migration, write_copy
 from datalayer.schema.pace import Pace, Progress
 from datalayer.schema.physical import read_only
@@ -109,6 +116,9 @@ def _finish(
     else:
         path = Path(target)
     remove_leftovers(path.parent)
+    if read_manifest(path) is None:
+        # before the work: the manifest of a backup that is gone is ours to replace, no other file is
+        refuse_taken(manifest_path(path))
     with new_file(path) as temporary:
         rows = write(temporary)
         size, digest = seal(temporary)

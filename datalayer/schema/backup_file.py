@@ -27,13 +27,14 @@ __all__ = [
     "disk_errors",
     "new_file",
     "partial",
+    "refuse_taken",
     "remove_leftovers",
     "seal",
     "sync_folder",
 ]
 
 SIDECARS = ("-journal", "-wal", "-shm")
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.datalayer\.partial")
 
 
 @contextlib.contextmanager
@@ -53,8 +54,7 @@ def new_file(path: Path) -> Generator[Path]:
 
     Raises DatabaseUnavailable where the name is taken.
     """
-    if path.exists():
-        raise _exists(path)
+    refuse_taken(path)
     with partial(path) as temporary:
         yield temporary
         with disk_errors(path):
@@ -90,6 +90,12 @@ def remove_leftovers(folder: Path) -> list[Path]:
     return removed
 
 
+def refuse_taken(path: Path) -> None:
+    """Refuse to write a file where there is one. Raises DatabaseUnavailable."""
+    if path.exists():
+        raise _exists(path)
+
+
 def seal(path: Path) -> tuple[int, str]:
     """Sync a file to disk and give its size and sha256."""
     with disk_errors(path), path.open("rb+") as file:
@@ -116,7 +122,7 @@ def sync_folder(folder: Path) -> None:
 
 def _locked_file(path: Path) -> tuple[Path, int]:
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.datalayer.partial")
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         if fcntl is None:
             return temporary, handle

@@ -124,13 +124,29 @@ def _looking(path: Path) -> Generator[sqlite3.Connection]:
 
 
 def _is_damaged(path: Path) -> bool:
-    """Say whether SQLite cannot work on the present file; what it cannot tell is for the writer to meet."""
+    """Say whether SQLite cannot work on the present file; what it cannot tell is for the writer to meet.
+
+    A log that it would throw away unread counts as damage: the commits in it are kept with the files.
+    """
+    if _has_unreadable_log(path):
+        return True
     try:
         with _looking(path) as connection:
             return bool(damage_of(connection))
     except sqlite3.DatabaseError as exc:
         name = getattr(exc, "sqlite_errorname", "")
         return name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
+
+
+def _has_unreadable_log(path: Path) -> bool:
+    # nobody locks the log itself, so closing it drops no lock
+    try:
+        with beside(path, "-wal").open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        return False
+    # sqlite.org/fileformat2.html#walformat
+    return start not in (b"", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def _overwrite(
@@ -222,16 +238,19 @@ class _Copier:
         live = self.live
         if is_wal:
             live.execute("PRAGMA journal_mode = DELETE").fetchall()
-        live.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
-        live.execute("BEGIN EXCLUSIVE")
-        live.execute("COMMIT")
-        kept = keep(live)
-        self._copy(_STEP_PAGES, lambda: None)
-        live.execute("PRAGMA locking_mode = NORMAL").fetchall()
-        # the lock goes with the next read
-        live.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if is_wal:
-            live.execute("PRAGMA journal_mode = WAL").fetchall()
+        try:
+            live.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+            live.execute("BEGIN EXCLUSIVE")
+            live.execute("COMMIT")
+            kept = keep(live)
+            self._copy(_STEP_PAGES, lambda: None)
+        finally:
+            live.execute("PRAGMA locking_mode = NORMAL").fetchall()
+            with contextlib.suppress(sqlite3.OperationalError):
+                # the lock goes with the next read
+                live.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                if is_wal:
+                    live.execute("PRAGMA journal_mode = WAL").fetchall()
         return kept
 
     def _copy(self, step_pages: int, first: Callable[[], None]) -> None:

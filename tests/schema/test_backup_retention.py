@@ -18,7 +18,7 @@ from support.processes import worker
 from datalayer.engine.address import Address
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
-from datalayer.errors import DataLayerError
+from datalayer.errors import DatabaseUnavailable, DataLayerError
 from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.backup_file import partial, remove_leftovers
 from datalayer.schema.backup_manifest import Origin, manifest_path, read_manifest
@@ -69,6 +69,26 @@ def test_a_throttled_backup_takes_its_time(engine: Engine, tmp_path: Path) -> No
     backup(engine, tmp_path / "slow.db", throttle_mb_s=10)
 
     assert monotonic() - started > 0.12
+
+
+def test_a_file_that_has_the_name_of_the_manifest_is_never_overwritten(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "copy.db.json").write_text("{}")
+
+    with pytest.raises(DatabaseUnavailable, match="there is a file of that name"):
+        backup(engine, tmp_path / "copy.db")
+
+    assert not (tmp_path / "copy.db").exists()
+    assert (tmp_path / "copy.db.json").read_text() == "{}"
+
+
+def test_a_manifest_that_outlived_its_backup_gives_way(engine: Engine, tmp_path: Path) -> None:
+    backup(engine, tmp_path / "copy.db").path.unlink()
+
+    again = backup(engine, tmp_path / "copy.db")
+
+    assert again.manifest.exists()
 
 
 # -- what killed ones leave --------------------------------------------------------------------

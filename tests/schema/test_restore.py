@@ -287,6 +287,36 @@ def test_a_damaged_database_is_replaced_and_its_bytes_are_kept(
     assert (done.replaced / "app.db-wal").read_bytes() == log
 
 
+def test_a_log_that_nobody_can_read_is_kept_beside_a_sound_file(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "app.db")
+    wanted, copy = content_of(path), back_up(path)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("UPDATE item SET body = 'in the log'")
+    log = b"\0" * 4 + Path(f"{path}-wal").read_bytes()[4:]
+    writer.close()
+    Path(f"{path}-wal").write_bytes(log)
+
+    done = restore(path, copy)
+
+    assert content_of(path) == wanted
+    assert done.replaced is not None
+    assert (done.replaced / "app.db-wal").read_bytes() == log
+
+
+def test_a_restore_that_cannot_be_finished_leaves_the_journal_mode(tmp_path: Path) -> None:
+    copy = back_up(make_file(tmp_path / "small.db", page_size=512))
+    path = make_file(tmp_path / "app.db")
+    (tmp_path / "backups" / "x").touch()
+    (tmp_path / "backups").rename(tmp_path / "other")
+    (tmp_path / "backups").write_text("a file stands in the way")
+
+    with pytest.raises(DatabaseUnavailable):
+        restore(path, tmp_path / "other" / copy.name)
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_a_damaged_database_that_somebody_has_open_is_left_alone(tmp_path: Path) -> None:
     path = make_file(tmp_path / "app.db", 300)
     copy = back_up(path)
@@ -538,6 +568,41 @@ def test_a_damaged_backup_of_postgresql_is_refused(server: str, server_engine: E
             restore(server, copy)
 
     assert rows_of(server_engine) == before
+
+
+@pytest.mark.slow
+def test_no_commit_to_a_server_is_lost_between_backup_and_restore(server: str, server_engine: Engine) -> None:
+    server_engine.execute("CREATE TABLE seen (number integer)")
+    copy = backup(server_engine)
+
+    with worker("support.killed_restore", "append_rows_to_server", server) as writer:
+        for _ in range(5):
+            writer.line()
+        done = restore(server, copy.path)
+        last = 0
+        for _ in range(5):
+            last = int(writer.line())
+    after = {number for (number,) in server_engine.fetch_all("SELECT number FROM seen")}
+    assert done.replaced is not None
+    restore(server, done.replaced)
+    before = {number for (number,) in server_engine.fetch_all("SELECT number FROM seen")}
+
+    assert set(range(1, last + 1)) <= before | after
+    assert not before & after
+
+
+def test_a_writer_to_a_server_is_waited_for_and_then_a_reason_to_stop(
+    server: str, server_engine: Engine
+) -> None:
+    copy = backup(server_engine)
+    other = open_engine(server)
+    with other.transaction():
+        other.execute("DELETE FROM child")
+        with pytest.raises(DatabaseBusy):
+            restore(server, copy.path, lock_timeout_s=0.2)
+    other.close()
+
+    assert server_engine.fetch_all("SELECT count(*) FROM child") == [(0,)]
 
 
 def test_a_backup_of_sqlite_does_not_go_into_postgresql(server: str, tmp_path: Path) -> None:

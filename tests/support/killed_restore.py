@@ -10,10 +10,18 @@ import sys
 from pathlib import Path
 
 from datalayer.engine.opening import open_engine
+from datalayer.errors import DataLayerError
 from datalayer.schema.reset import reset
 from datalayer.schema.restore import restore
 
-__all__ = ["append_rows", "hold_open", "reset_killed", "restore_killed_in_step", "restore_killed_in_system"]
+__all__ = [
+    "append_rows",
+    "append_rows_to_server",
+    "hold_open",
+    "reset_killed",
+    "restore_killed_in_step",
+    "restore_killed_in_system",
+]
 
 _EVENTS = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate", "sqlite3.connect")
 
@@ -78,10 +86,23 @@ def append_rows(target: str) -> None:
     connection = sqlite3.connect(target, isolation_level=None, timeout=30)
     number = 0
     while True:
-        number += 1
         with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("INSERT INTO seen (number) VALUES (?)", (number,))
+            connection.execute("INSERT INTO seen (number) VALUES (?)", (number + 1,))
+            number += 1
             print(number, flush=True)
+
+
+def append_rows_to_server(target: str) -> None:
+    """Insert numbers, each printed once it is committed, until killed; one that failed is tried again."""
+    engine = open_engine(target)
+    number = 0
+    while True:
+        try:
+            engine.write("INSERT INTO seen (number) VALUES (%s)", (number + 1,))
+        except DataLayerError:
+            continue
+        number += 1
+        print(number, flush=True)
 
 
 def hold_open(target: str) -> str:
