@@ -52,11 +52,12 @@ class DataLayerError(Exception):
     """Base of all errors raised on purpose.
 
     `what` says what happened and where, `why` the reason as far as it is known, `hint` what to do next.
-    `str()` is all three, one a line. `code` (DL-Ennn) never changes for a class. The driver's own error is
-    `__cause__`.
+    `str()` is all three, one a line. `code` (DL-Ennn) never changes for a class. `findings` are details, as
+    the command prints them. The driver's own error is `__cause__`.
     """
 
     code = "DL-E100"
+    findings: Sequence[Mapping[str, object]] = ()
 
     def __init__(self, what: str, *, why: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)

@@ -14,7 +14,7 @@ from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.main import COMMANDS, root_help
 from datalayer.cli.output import Result, Terminal, Unwritable
 from datalayer.engine.address import Address
-from datalayer.errors import DatabaseBusy, DataLayerError, MigrationRefused
+from datalayer.errors import DatabaseBusy, DataLayerError
 
 __all__ = ["command_of", "run"]
 
@@ -133,7 +133,7 @@ class _Call:
             "ok": False,
             "command": self.name,
             "database": "" if address is None else address.display,
-            "findings": [*error.findings] if isinstance(error, MigrationRefused) else [],
+            "findings": [*error.findings],
             "next": hint,
             "error": {"code": error.code, "what": what, "why": why, "hint": hint},
         }

@@ -94,7 +94,7 @@ class Invocation:
             raise Refused("nothing was changed", why="the answer was no")
 
     def _open(self, **options: Any) -> Store:
-        self._refuse_missing_default(create=options["create"])
+        self.refuse_missing_default(create=options["create"])
         wait_s = getattr(self.arguments, "lock_timeout", None)
         if wait_s is not None:
             options.setdefault("busy_timeout_s", wait_s)
@@ -102,7 +102,12 @@ class Invocation:
 
         return connect(self.choice.target, application_name=f"datalayer {self.command}", **options)
 
-    def _refuse_missing_default(self, *, create: bool) -> None:
+    def refuse_missing_default(self, *, create: bool = False) -> None:
+        """Refuse where nobody named a database and the platform's own is not there yet.
+
+        Raises:
+            DatabaseUnavailable: so it is.
+        """
         path = self.address.path
         if create or path is None or path.exists() or not self.choice.is_platform_default:
             return

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from datalayer.engine.connection import Engine
@@ -33,7 +34,7 @@ from datalayer.schema.check.values import broken_values, doubles
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.target import target_of
+from datalayer.schema.target import Target, target_of
 from datalayer.schema.tokens import fold
 
 __all__ = ["check", "check_file"]
@@ -125,8 +126,14 @@ def check_file(
 def _wanted(quick: bool, expected: Schema | None, *, with_schema: bool) -> _Wanted:
     if expected is not None or not with_schema:
         return _Wanted(quick, expected if with_schema else None, (), None)
-    target = target_of()
+    target = _own_target()
     return _Wanted(quick, target.schema, target.names, target.folder)
+
+
+@cache
+def _own_target() -> Target:
+    """Read the package's own schema once: its files do not change while a program runs."""
+    return target_of()
 
 
 # -- a file ---------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ def drift(expected: Schema, found: Schema) -> list[Finding]:
     if not (found.tables or found.views):
         return [nothing_there()]
     findings: list[Finding] = []
-    for one in differences(expected, found):
+    # the same texts mean the same; to compare meanings takes a hundred times as long
+    for one in [] if _texts(expected) == _texts(found) else differences(expected, found):
         if is_record(one):
             continue
         findings.append(of_difference(one))
@@ -44,6 +45,12 @@ def drift(expected: Schema, found: Schema) -> list[Finding]:
             message = f"PRAGMA {name} is {there}, expected {wanted}"
             findings.append(Finding("DL-C023", "warning", None, name, 1, message, "automatic"))
     return findings
+
+
+def _texts(schema: Schema) -> set[tuple[str, str]]:
+    objects = [*schema.tables, *schema.triggers, *schema.views]
+    texts = {(one.name, one.sql) for one in objects}
+    return texts | {(index.name, index.sql) for table in schema.tables for index in table.indexes}
 
 
 def nothing_there() -> Finding:
