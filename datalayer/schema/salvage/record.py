@@ -100,7 +100,10 @@ class Decoder:
         """Give the values of the record between two places, or None where it does not fill them exactly."""
         size = data[at]
         if size >= 0x80:
-            size, _ = read_varint(data, at)
+            try:
+                size, _ = read_varint(data, at)
+            except IndexError:
+                return None
         header = data[at : at + size]
         plan = self._plans.get(header)
         if plan is None:

@@ -50,11 +50,13 @@ class TableRows:
         """Every page is there; a record that cannot be read makes its page a damaged one."""
         finish, columns = self.shape.finish, len(self.shape.columns)
         damaged: list[int] = []
+        last = _ALL[0] - 1
         for number in tree.leaves:
             records = list(self.content.leaf(number))
-            if any(values is None for _, values, _, _ in records):
+            if not _is_sound(records, last):
                 damaged.append(number)
                 continue
+            last = records[-1].rowid if records else last
             for rowid, values, page, _ in records:
                 if values is not None:
                     if len(values) > columns:
@@ -106,7 +108,7 @@ class TableRows:
         finish, columns = self.shape.finish, len(self.shape.columns)
         for number in tree.leaves:
             records = list(self.content.leaf(number))
-            if number in tree.broken or any(values is None for _, values, _, _ in records):
+            if number in tree.broken or not _is_sound(records, None):
                 damaged.append((number, tree.broken.get(number, _ALL)))
                 continue
             for rowid, values, page, _ in records:
@@ -247,3 +249,13 @@ class TableRows:
 
     def _is_row(self, record: Record) -> bool:
         return record.values is not None and self.shape.fits(record.values)
+
+
+def _is_sound(records: Sequence[Record], last: int | None) -> bool:
+    """Whether every record of a leaf was read and the rowids rise, from behind `last` on."""
+    rowids = [record.rowid for record in records]
+    if not rowids:
+        return True
+    if (last is not None and rowids[0] <= last) or len(set(rowids)) < len(rowids):
+        return False
+    return rowids == sorted(rowids) and not any(record.values is None for record in records)
