@@ -221,6 +221,39 @@ def test_a_row_of_an_older_version_of_its_page_still_counts_as_left() -> None:
     assert any(place.file == "main" for _, _, row in damage.rows() for place in row.pieces[0][1:])
 
 
+def test_rows_whose_parent_is_gone_have_no_place() -> None:
+    damage = damaged(UNDAMAGED, 0, "app-512")
+    for page in damage.pages("index-leaf", "index-inner", table="product"):
+        damage.put(page, 0, bytes(damage.size))
+
+    found = score(damage, UNDAMAGED, 0, selected)
+
+    lines = len(damage.truth.tables["line"])
+    assert lines > 500
+    assert found.recoverable + found.covered == damage.truth.rows - lines - len(
+        damage.truth.tables["product"]
+    )
+
+
+def test_stubs_for_lost_parents_are_counted_apart() -> None:
+    damage = damaged(UNDAMAGED, 0, "app-512")
+    for page in damage.pages("index-leaf", "index-inner", table="product"):
+        damage.put(page, 0, bytes(damage.size))
+
+    def careful(source: Path, target: Path, base: object) -> None:
+        with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+            connection.executescript(damage.base.schema_sql)
+            insert = "INSERT INTO product VALUES (?, ?, 0, NULL, NULL)"
+            connection.executemany(
+                insert, [[*key, f"lost {key[0]}"] for key in damage.truth.tables["product"]]
+            )
+
+    found = score(damage, UNDAMAGED, 0, careful)
+
+    assert found.placeholders == len(damage.truth.tables["product"])
+    assert not found.false
+
+
 @st.composite
 def edits(draw: st.DrawFn) -> list[tuple[str, int, int, int]]:
     names = st.sampled_from(["put", "insert", "cut", "copy", "swap"])
