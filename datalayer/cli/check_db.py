@@ -11,6 +11,7 @@ from datalayer.cli.failure import UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table
 from datalayer.cli.progress import Progress
+from datalayer.cli.repair import add_repair_arguments, run_repair
 from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable, DataLayerError
 
 if TYPE_CHECKING:
@@ -46,10 +47,16 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--rules", metavar="FILE", help='an app\'s own rules: {"id": {"sql": "...", "severity": "error"}}'
     )
+    parser.add_argument("--repair", action="store_true", help="do what `datalayer repair` does")
+    add_repair_arguments(parser)
 
 
 def _run(call: Invocation) -> Result:
     arguments = call.arguments
+    if arguments.repair:
+        return run_repair(call)
+    if arguments.yes or arguments.dry_run or arguments.output:
+        raise UsageError("--yes, --dry-run and --output are for --repair", hint="add --repair")
     if arguments.schema and arguments.no_schema:
         raise UsageError("give --schema or --no-schema, not both", hint="run `datalayer check-db --help`")
     options: dict[str, Any] = {"quick": arguments.quick, "with_schema": not arguments.no_schema}

@@ -16,7 +16,7 @@ from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, read_script
 from datalayer.schema.snapshot import Schema, load, read, runnable
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["Target", "Whole", "target_of"]
+__all__ = ["HEADER", "Target", "Whole", "target_of"]
 
 HEADER = ("user_version", "application_id")
 

@@ -14,7 +14,7 @@ from datalayer.schema.check.rule import Rule
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.target import Target
+from datalayer.schema.target import HEADER, Target
 from datalayer.schema.tokens import fold
 
 __all__ = ["Expectation"]
@@ -25,11 +25,13 @@ class Expectation:
     """The schema and the rules that a database is held to; without a target only what it says of itself.
 
     Rows that break one of `rules` move to lost_and_found; of those that break one of `told` it is only said.
+    `is_header_lost`: the numbers of the header are not to be believed, so the wanted schema's count.
     """
 
     target: Target | None = None
     rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
     told: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
+    is_header_lost: bool = False
 
     @property
     def schema(self) -> Schema | None:
@@ -55,7 +57,8 @@ class Expectation:
         if pending:
             return None, pending
         whole = self.target.whole
-        return Wanted(whole.schema, whole.order, whole.header, exact=False), []
+        header = frozenset(HEADER) if self.is_header_lost else whole.header
+        return Wanted(whole.schema, whole.order, header, exact=False), []
 
 
 def _pending(connection: sqlite3.Connection, found: Schema, names: tuple[str, ...]) -> list[Finding]:

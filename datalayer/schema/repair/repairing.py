@@ -34,6 +34,7 @@ from datalayer.schema.repair.look import View, copied, damage_of, has_log, opens
 from datalayer.schema.repair.report import RepairPlan, RepairReport, Step, TableOutcome, sum_up
 from datalayer.schema.repair.swap import clear_leftovers, put_back, put_in_place, staged
 from datalayer.schema.repair.treatment import PagesDamaged, Treatment, open_for_treatment, row_counts
+from datalayer.schema.repair.virtual import mend_text_tables
 from datalayer.schema.salvage.outcome import Written
 from datalayer.schema.salvage.recover import salvage
 from datalayer.schema.salvage.survey import Progress
@@ -216,7 +217,10 @@ def _cure(uri: str, expectation: Expectation, *, begun: Callable[[], None] | Non
         connection.execute("BEGIN IMMEDIATE")
         if begun is not None:
             begun()
+        # first: what cannot be opened would stop every look at the schema
+        made_anew = [*mend_text_tables(connection)]
         treatment, left = _treatment(connection, expectation)
+        treatment.steps += made_anew
         treatment.run()
         cured = _Cured(
             treatment.steps,
@@ -234,8 +238,10 @@ def _salvage(source: Path, target: Path, expectation: Expectation, progress: Pro
             with salvage(source, expectation.schema, progress=progress) as found:
                 written = write(found, target, expectation.schema)
                 problems = [problem.message for problem in found.problems]
+                is_header_lost = any(problem.kind.startswith("header") for problem in found.problems)
             try:
-                cured = _cure(f"{target.as_uri()}?mode=rw", expectation)
+                meant = replace(expectation, is_header_lost=is_header_lost)
+                cured = _cure(f"{target.as_uri()}?mode=rw", meant)
             except PagesDamaged as exc:
                 raise DatabaseCorrupt(
                     f"what could be salvaged of {source} does not verify",
@@ -459,5 +465,13 @@ def _what_is_left(file: Path, expectation: Expectation, left: Sequence[Finding])
     expected = None if wanted is None else wanted.schema
     found = check_file(file, expected=expected, with_schema=expected is not None, rules=expectation.rules)
     known = {(one.id, one.table) for one in left}
-    bad = [one for one in found if one.severity != "info" and one.id not in _SURROUNDINGS]
+    bad = [one for one in found if _is_left(one) and one.id not in _SURROUNDINGS]
+    if wanted is not None:
+        # a number that the wanted schema does not set is the app's own
+        bad = [one for one in bad if one.id != "DL-C023" or one.object in wanted.header]
     return (*left, *(one for one in bad if (one.id, one.table) not in known))
+
+
+def _is_left(finding: Finding) -> bool:
+    """Whether a finding is a problem: not what is only worth knowing, with nothing to be done about it."""
+    return finding.severity == "error" or (finding.severity == "warning" and finding.repair != "none")

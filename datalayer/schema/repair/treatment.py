@@ -357,6 +357,10 @@ class Treatment:
         connection = self.connection
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
             return
+        strange = connection.execute("SELECT count(*) FROM sqlite_sequence WHERE typeof(name) <> 'text'")
+        if strange.fetchone()[0]:
+            # these are rows of another table, whose root page it was given
+            raise PagesDamaged(["sqlite_sequence holds rows that are no names of tables"])
         for table in read(connection).tables:
             if table.primary_key is None or not table.primary_key.autoincrement:
                 continue
