@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import Answer, Run
+from support.processes import worker
 
 
 @pytest.fixture
@@ -86,6 +87,22 @@ def test_a_backup_that_does_not_verify_is_refused_as_damaged(
     assert listed.code == 1
     assert [one["verified"] for one in listed.json["backups"]] == [False]
     assert [one["id"] for one in listed.json["findings"]] == ["DL-B001"]
+
+
+@pytest.mark.parametrize("words", [("restore", "PATH"), ("reset-db",)])
+def test_who_writes_is_named(of: Callable[..., Answer], migrated: Path, words: tuple[str, ...]) -> None:
+    of("kv", "set", "a", "1")
+    path = of("backup", "--json").json["path"]
+
+    with worker("support.killed_restore", "hold_write_lock", str(migrated)) as writer:
+        pid = writer.line()
+        answer = of(
+            *(path if word == "PATH" else word for word in words), "--yes", "--lock-timeout", "0.1", "--json"
+        )
+
+    assert answer.code == 3
+    assert f"process {pid}" in answer.error["why"]
+    assert keys(migrated) == ["a"]
 
 
 def test_a_missing_backup_and_a_file_of_another_kind(of: Callable[..., Answer], tmp_path: Path) -> None:

@@ -181,6 +181,21 @@ def test_a_missing_database_is_made_and_a_log_that_lay_there_is_not_its_own(tmp_
     assert (done.replaced / "app.db-wal").read_bytes() == log
 
 
+def test_a_link_stays_and_what_it_leads_to_is_restored(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path = make_file(tmp_path / "real" / "app.db")
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    wanted, copy = content_of(path), back_up(link)
+    assert copy.parent == tmp_path / "real" / "backups"
+    overwrite_header(path)
+
+    restore(link, copy)
+
+    assert link.is_symlink()
+    assert content_of(path) == wanted
+
+
 def test_broken_references_of_a_backup_are_counted(tmp_path: Path) -> None:
     path = make_file(tmp_path / "app.db")
     change(path, "CREATE TABLE child (item_id REFERENCES item (id))", "INSERT INTO child VALUES (999)")
@@ -589,6 +604,20 @@ def test_no_commit_to_a_server_is_lost_between_backup_and_restore(server: str, s
 
     assert set(range(1, last + 1)) <= before | after
     assert not before & after
+
+
+@pytest.mark.slow
+def test_a_restore_of_a_server_killed_on_its_way_leaves_the_old_content(
+    server: str, server_engine: Engine
+) -> None:
+    copy = backup(server_engine)
+    server_engine.execute("DELETE FROM child")
+    before = rows_of(server_engine)
+
+    for step in range(0, len(copy.rows), 5):
+        with worker("support.killed_restore", "restore_killed_in_step", server, str(copy.path), step) as one:
+            assert one.line() == ""
+        assert rows_of(server_engine) == before
 
 
 def test_a_writer_to_a_server_is_waited_for_and_then_a_reason_to_stop(

@@ -113,3 +113,12 @@ def hold_open(target: str) -> str:
     print("open", flush=True)
     sys.stdin.read()
     return "closed"
+
+
+def hold_write_lock(target: str) -> str:
+    """Be in the middle of a write transaction until killed."""
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+    return "over"
