@@ -42,6 +42,7 @@ __all__ = ["check", "check_file"]
 Progress = Callable[[int, int], None]
 """Called with (done, total), in pages."""
 
+BUSY_TIMEOUT_S = 5.0
 _TICKS = 2_000_000
 
 
@@ -120,7 +121,7 @@ def check_file(
     """
     wanted = _wanted(quick, expected, with_schema=with_schema)
     wanted = replace(wanted, rules=rules or {}, inspections=inspections, progress=progress)
-    return _file(Path(path).absolute(), wanted, 5.0)
+    return _file(Path(path).absolute(), wanted, BUSY_TIMEOUT_S)
 
 
 def _wanted(quick: bool, expected: Schema | None, *, with_schema: bool) -> _Wanted:
