@@ -64,7 +64,9 @@ def _read(
     content: Content, number: int, page: bytes, at: int, shape: Shape, kind: int
 ) -> tuple[Cell, Record] | None:
     cell = cell_at(page, at, kind, content.usable)
-    if cell is None or record_size(page, cell.payload, cell.payload + cell.local) != cell.size:
+    if cell is None or cell.end > content.end_of(number):
+        return None
+    if record_size(page, cell.payload, cell.payload + cell.local) != cell.size:
         return None
     values = content.decoded(number, page, cell)
     if values is not None and not shape.fits(values, cell.rowid):

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from operator import ne
 
 from datalayer.schema.salvage.outcome import Value
 from datalayer.schema.snapshot import Schema, Table, read
@@ -18,6 +19,7 @@ from datalayer.schema.tokens import fold
 __all__ = ["Catalog", "Entry", "entry_of", "read_catalog", "statements_of"]
 
 _KINDS = ("table", "index", "view", "trigger")
+_FLIPPED = 3
 _ORDER = {kind: place for place, kind in enumerate(_KINDS)}
 
 
@@ -81,8 +83,9 @@ def read_catalog(
     `is_whole` says that no part of sqlite_schema is missing: then a table that only the expected schema has
     was never there.
     """
-    found = list({(entry.kind, fold(entry.name)): entry for entry in entries}.values())
     wanted = [] if expected is None else statements_of(expected)
+    mended = [_mended(entry, wanted) for entry in entries]
+    found = list({(entry.kind, fold(entry.name)): entry for entry in mended}.values())
     spare = {(entry.kind, fold(entry.name)): entry for entry in wanted}
     made: list[Entry] = []
     given_up: list[Entry] = []
@@ -111,6 +114,20 @@ def read_catalog(
     source = "file" if not borrowed else "both" if any(entry in found for entry in made) else "expected"
     roots = {fold(entry.name): entry.root for entry in found if entry.root}
     return Catalog(schema, roots, source, tuple(found), tuple(given_up))
+
+
+def _mended(entry: Entry, wanted: Sequence[Entry]) -> Entry:
+    """Give the expected statement in place of one that differs in a few bytes only, as damage does."""
+    sql = entry.sql
+    if sql is None:
+        return entry
+    for other in wanted:
+        text = other.sql or ""
+        if other.kind == entry.kind and len(text) == len(sql):
+            differing = sum(map(ne, text, sql))
+            if 0 < differing <= _FLIPPED or (not differing and entry.name != other.name):
+                return Entry(entry.kind, other.name, other.table, entry.root, text)
+    return entry
 
 
 def _maker(scratch: sqlite3.Connection) -> Callable[[Entry], bool]:

@@ -45,6 +45,12 @@ class Content:
         """Read the b-tree header of a page."""
         return header_of(self.reading.page(number), start_of(number), assume)
 
+    def end_of(self, number: int) -> int:
+        """Give where the content of a page ends at the latest; the last page of a file may be cut."""
+        if number != self.reading.page_count:
+            return self.usable
+        return min(self.usable, len(self.reading.part(number)))
+
     def payload(self, number: int, page: bytes, cell: Cell) -> bytes | None:
         """Give the whole payload of a cell, or None where its chain is broken."""
         local = page[cell.payload : cell.payload + cell.local]
@@ -59,7 +65,7 @@ class Content:
 
     def joined(self, local: bytes, pages: list[int], size: int) -> bytes | None:
         """Put a payload together from its local part and its pages."""
-        parts = [local, *(self.reading.page(number)[4 : self.usable] for number in pages)]
+        parts = [local, *(self.reading.part(number)[4 : self.usable] for number in pages)]
         whole = b"".join(parts)
         return whole[:size] if len(whole) >= size else None
 
@@ -76,8 +82,8 @@ class Content:
         header = header_of(page, start_of(number))
         if header is None or header.kind != TABLE_LEAF:
             return
-        usable, decode = self.usable, self.decoder.decode
-        most, least = usable - 35, header.pointers_end
+        decode, most, least = self.decoder.decode, self.usable - 35, header.pointers_end
+        usable = self.end_of(number)
         for at in header.pointers:
             if not least <= at < usable - 2:
                 yield Record(0, None, number, at)

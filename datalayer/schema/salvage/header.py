@@ -202,9 +202,10 @@ def _encoding(data: bytes | FileBytes, stamps: Stamps, size: int, usable: int) -
         votes["utf-16-le"] += page.count("CREATE ".encode("utf-16-le"))
         votes["utf-16-be"] += page.count("CREATE ".encode("utf-16-be"))
     claimed = _ENCODINGS.get(stamps.encoding)
-    if votes.total():
-        best = votes.most_common(1)[0][0]
-        return claimed if claimed and votes[claimed] == votes[best] else best
+    if votes["utf-8"] and votes["utf-8"] == max(votes.values()):
+        return "utf-8"
+    # both orders of UTF-16 look alike within a text: only where a text starts tells them apart
+    votes.clear()
     for place, page in enumerate(_sampled(data, size)):
         votes.update(_text_votes(page, 100 if place == 0 else 0, usable))
     if not votes.total():

@@ -64,11 +64,14 @@ class Reading:
 
     def page(self, number: int) -> bytes:
         """Give the bytes of a page, filled up with zeros where the file ends within it."""
+        found = self.part(number)
         size = self.layout.page_size
-        found = self.overlay.get(number)
-        if found is None:
-            found = self.main_page(number)
         return found if len(found) == size else found.ljust(size, b"\0")
+
+    def part(self, number: int) -> bytes:
+        """Give what there is of a page: less than a page where the file ends within it."""
+        found = self.overlay.get(number)
+        return self.main_page(number) if found is None else found
 
     def main_page(self, number: int) -> bytes:
         """Give what the main file itself has of a page, whatever the log says."""
