@@ -57,7 +57,8 @@ def test_a_broken_check_names_its_rows(tmp_path: Path) -> None:
 
 
 def test_invalid_json_is_told_apart_from_other_rules(tmp_path: Path) -> None:
-    script = "CREATE TABLE t (id TEXT PRIMARY KEY, doc TEXT CONSTRAINT doc_json CHECK (doc IS NULL OR json_valid(doc)))"
+    rule = "CONSTRAINT doc_json CHECK (doc IS NULL OR json_valid(doc))"
+    script = f"CREATE TABLE t (id TEXT PRIMARY KEY, doc TEXT {rule})"
     path = make(tmp_path / "a.db", script, "INSERT INTO t VALUES ('x', '{'), ('y', '{}'), ('z', NULL)")
 
     [finding] = look(path)
