@@ -21,7 +21,7 @@ from benchmarks.harness import Report, Row, Settings, Table, Target, machine_fac
 TESTS = Path(__file__).parents[1] / "tests"
 DETAILS = Path(__file__).parent / "results" / "salvage-kinds.json"
 OURS = "datalayer"
-COLUMNS = ("scored", "lost ppm", "perfect", "rebuilt", "false ppm", "sick", "touched", "CPU s")
+COLUMNS = ("scored", "lost ppm", "aside ppm", "perfect", "rebuilt", "false ppm", "sick", "touched", "CPU s")
 
 
 def run(settings: Settings) -> Report:
@@ -87,9 +87,11 @@ def _of(kind: str, scores: Sequence[Any]) -> list[Any]:
 
 def _cells(total: Any) -> dict[str, float | None]:
     scored = [score for score in total.scores if score.is_scored]
+    left = sum(score.recoverable for score in scored)
     return {
         "scored": len(scored),
         "lost ppm": round((1 - total.in_place) * 1e6) if scored else None,
+        "aside ppm": round(sum(score.aside for score in scored) * 1e6 / left) if left else None,
         "perfect": sum(score.in_place == score.recoverable for score in scored),
         "rebuilt": total.rebuilt,
         "false ppm": round(total.false_share * 1e6),
@@ -108,12 +110,11 @@ def _totals(lab: Mapping[str, Any], found: Mapping[str, Sequence[Any]], notes: S
         )
         for name, scores in found.items()
     ]
-    return Table(
-        "Damaged databases: rows not put back in place, of a million whose bytes are left",
-        COLUMNS,
-        rows,
-        notes,
-    )
+    notes = [
+        *notes,
+        "lost: not back in place, of a million rows whose bytes are left; aside: in lost_and_found",
+    ]
+    return Table("Rows of damaged databases", COLUMNS, rows, notes)
 
 
 def _families(lab: Mapping[str, Any], found: Mapping[str, Sequence[Any]]) -> list[Table]:
@@ -143,7 +144,10 @@ def _write_details(path: Path, found: Mapping[str, Sequence[Any]]) -> None:
         {
             "by": name,
             **{field: getattr(score, field) for field in ("kind", "family", "base", "seed", "outcome")},
-            **{field: getattr(score, field) for field in ("recoverable", "in_place", "covered", "rebuilt")},
+            **{
+                field: getattr(score, field)
+                for field in ("recoverable", "in_place", "aside", "covered", "rebuilt")
+            },
             "false": dict(score.false),
             "placeholders": score.placeholders,
             "faults": score.faults[:3] + [score.error] * bool(score.error),

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 from support.corruption import Damage, all_kinds
 from support.corruption_bases import Base, make_base
-from support.corruption_truth import read_rows, text_of
+from support.corruption_truth import Spec, read_rows, text_of
 
 __all__ = ["Recover", "Refused", "Score", "Sum", "digest", "score"]
 
@@ -37,7 +37,11 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Score:
-    """What came of one damaged database. `mended` rows are right although bytes of them are gone."""
+    """What came of one damaged database.
+
+    `mended` rows are right although bytes of them are gone; `aside` rows are left, and not in place but whole
+    in a table lost_and_found.
+    """
 
     kind: str
     family: str
@@ -46,6 +50,7 @@ class Score:
     recoverable: int = 0
     in_place: int = 0
     mended: int = 0
+    aside: int = 0
     covered: int = 0
     rebuilt: int = 0
     returned: int = 0
@@ -154,19 +159,25 @@ def digest(folder: Path) -> dict[str, str]:
 def _compare(damage: Damage, target: Path, found: Score) -> None:
     specs = {spec.name: spec for spec in (*damage.base.truth.specs, *damage.truth.specs)}
     returned: dict[str, dict[Any, tuple[Any, ...]]] = {}
+    aside: set[tuple[Any, ...]] = set()
     if target.exists() and found.outcome == "recovered":
         with closing(sqlite3.connect(target, isolation_level=None)) as connection:
             connection.text_factory = text_of
             returned = {name: read_rows(connection, spec) for name, spec in specs.items()}
+            aside = _set_aside(connection)
             found.faults = faults_of(connection, damage.base)
     left, covered, hanging = _what_is_left(damage)
     free = damage.excused | hanging
-    for name in specs:
+    for name, spec in specs.items():
         given, rows = returned.get(name, {}), damage.truth.tables.get(name, {})
         found.returned += len(given)
         for key, row in rows.items():
-            if (name, key) not in free:
-                _count(found, name, given.get(key) == row.values, (name, key) in left, (name, key) in covered)
+            if (name, key) in free:
+                continue
+            is_exact = given.get(key) == row.values
+            _count(found, name, is_exact, (name, key) in left, (name, key) in covered)
+            if aside and not is_exact and (name, key) in left:
+                found.aside += not aside.isdisjoint(_as_set_aside(spec, row.values))
         for key, values in given.items():
             if (name, key) in free or (key in rows and rows[key].values == values):
                 continue
@@ -174,6 +185,35 @@ def _compare(damage: Damage, target: Path, found: Score) -> None:
                 found.placeholders += 1
             else:
                 found.false[_cause(key in rows, (name, key, values) in damage.past)] += 1
+
+
+def _set_aside(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
+    """Give the values of all rows in tables lost_and_found, whose columns c0, c1, ... hold them."""
+    tables = (
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'lost~_and~_found%' ESCAPE '~'"
+    )
+    found: set[tuple[Any, ...]] = set()
+    with suppress(sqlite3.DatabaseError):
+        for (table,) in connection.execute(tables).fetchall():
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+            named = ", ".join(column for column in columns if column[:1] == "c" and column[1:].isdigit())
+            if named:
+                found.update(map(_trimmed, connection.execute(f'SELECT {named} FROM "{table}"')))
+    return found
+
+
+def _as_set_aside(spec: Spec, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Give a row as it may stand there: with its rowid among the values or without, in the record's order."""
+    held = dict(zip(spec.columns, values))
+    stored = tuple(None if column is None else held[column] for column in spec.record)
+    return [_trimmed(values), _trimmed(stored)]
+
+
+def _trimmed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    stop = len(values)
+    while stop and values[stop - 1] is None:
+        stop -= 1
+    return values[:stop]
 
 
 def _count(found: Score, name: str, is_exact: bool, is_left: bool, is_covered: bool) -> None:
