@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -25,6 +26,11 @@ _STEP_PAGES = 2048
 # small enough for a rate to be smooth
 _THROTTLED_PAGES = 128
 _BLOCK = 1 << 20
+# what integrity_check says of NOT NULL and of types in STRICT tables; the name of the database heads a list
+_BROKEN_RULE = re.compile(r"NULL value in |(?:non-)?[A-Z]+ value in |\*\*\* in database ")
+_MISSING = re.compile(
+    r"no such collation sequence: (?P<collation>.+)|(?:unknown|no such) function: (?P<function>.+?)(?:\(\))?"
+)
 
 
 def write_copy(source: sqlite3.Connection, path: Path, pace: Pace, *, compress: bool) -> dict[str, int]:
@@ -85,14 +91,42 @@ def count_rows(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def damage_of(connection: sqlite3.Connection) -> list[str]:
-    """Give what integrity_check finds.
+    """Give what integrity_check finds of damage; the connection is for nothing else.
 
-    Asked for the schema table alone as well: else it may pass over the freelist (see physical).
+    Rows that break a rule of their table are no damage: a copy of them is faithful. Where an index needs a
+    collation or function that only the app has, the order of its entries is left out. Asked for the schema
+    table alone as well: else it may pass over the freelist (see check).
     """
+    connection.execute("PRAGMA ignore_check_constraints = ON")
     found: list[str] = []
-    for argument in ("5", "sqlite_schema"):
-        found += [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({argument})")]
-    return list(dict.fromkeys(text for text in found if text != "ok"))
+    for argument in ("100", "sqlite_schema"):
+        found += _lines(connection, argument)
+    return list(dict.fromkeys(text for text in found if text != "ok" and not _BROKEN_RULE.match(text)))
+
+
+def _lines(connection: sqlite3.Connection, argument: str) -> list[str]:
+    name = "integrity_check"
+    while True:
+        try:
+            rows = connection.execute(f"PRAGMA {name}({argument})").fetchall()
+        except sqlite3.OperationalError as exc:
+            if not _stand_in(connection, str(exc)):
+                raise
+            name = "quick_check"
+            continue
+        return [line for (text,) in rows for line in str(text).splitlines()]
+
+
+def _stand_in(connection: sqlite3.Connection, message: str) -> bool:
+    """Put something in the place of what a statement lacked, so that it can be prepared."""
+    missing = _MISSING.fullmatch(message)
+    if missing is None:
+        return False
+    if missing["collation"]:
+        connection.create_collation(missing["collation"], lambda one, other: (one > other) - (one < other))
+    else:
+        connection.create_function(missing["function"], -1, lambda *_: None, deterministic=True)
+    return True
 
 
 def newest_migration(connection: sqlite3.Connection) -> str:

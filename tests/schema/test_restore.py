@@ -181,6 +181,65 @@ def test_a_missing_database_is_made_and_a_log_that_lay_there_is_not_its_own(tmp_
     assert (done.replaced / "app.db-wal").read_bytes() == log
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE item (a TEXT COLLATE odd); CREATE INDEX item_a ON item (a)",
+        "CREATE TABLE item (a CHECK (odd(a)))",
+        "CREATE TABLE item (a); CREATE INDEX item_a ON item (odd(a))",
+    ],
+    ids=["collation", "check", "index"],
+)
+def test_what_only_the_app_can_compare_is_copied_all_the_same(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "app.db"
+
+    def rows() -> list[tuple[object, ...]]:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT a FROM item NOT INDEXED ORDER BY rowid").fetchall()
+
+    with contextlib.closing(sqlite3.connect(path)) as app:
+        app.create_collation("odd", lambda one, other: (one < other) - (one > other))
+        app.create_function("odd", 1, len, deterministic=True)
+        app.executescript(sql)
+        app.executemany("INSERT INTO item VALUES (?)", [("x",), ("y",), ("z",)])
+        app.commit()
+        copy = back_up(path)
+        app.execute("DELETE FROM item WHERE rowid > 1")
+        app.commit()
+
+    restore(path, copy)
+
+    assert rows() == [("x",), ("y",), ("z",)]
+
+
+def test_rows_that_break_a_rule_are_backed_up_as_they_are(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "app.db")
+    change(
+        path,
+        "CREATE TABLE ruled (a NOT NULL, b CHECK (b > 0))",
+        "INSERT INTO ruled VALUES (1, 1)",
+    )
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE ruled SET b = -1")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = 'CREATE TABLE ruled (a, b)' WHERE name = 'ruled'")
+    change(path, "UPDATE ruled SET a = NULL")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = 'CREATE TABLE ruled (a NOT NULL, b CHECK (b > 0))'"
+            " WHERE name = 'ruled'"
+        )
+    copy = back_up(path)
+    change(path, "DELETE FROM ruled")
+
+    restore(path, copy)
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM ruled").fetchall() == [(None, -1)]
+
+
 def test_a_link_stays_and_what_it_leads_to_is_restored(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path = make_file(tmp_path / "real" / "app.db")
