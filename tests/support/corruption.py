@@ -252,8 +252,8 @@ def all_kinds() -> dict[str, Kind]:
     return dict(sorted(KINDS.items(), key=lambda item: FAMILIES.index(item[1].family)))
 
 
-def damaged(name: str, seed: int, base: str | None = None) -> Damage:
-    """Do a kind of damage; the seed chooses the base, unless one is named, and the place."""
+def damaged(name: str, seed: int, base: str | None = None, *more: str) -> Damage:
+    """Do a kind of damage, and `more` of them after it; the seed chooses the base unless one is named."""
     found = all_kinds()[name]
     rng = random.Random(f"{name} {seed}")
     # kinds begin at different bases, so that one seed meets all of them
@@ -261,5 +261,6 @@ def damaged(name: str, seed: int, base: str | None = None) -> Damage:
     chosen = make_base(base or found.bases[turn % len(found.bases)])
     files = {file: TrackedFile(file, data) for file, data in chosen.files.items()}
     damage = Damage(chosen, rng, chosen.truth, files, past=set(chosen.past))
-    found.work(damage)
+    for each in (found, *(all_kinds()[other] for other in more)):
+        each.work(damage)
     return damage

@@ -6,9 +6,12 @@ numbers are floors: raise them when the salvage gets better, never lower them to
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.corruption import FAMILIES, all_kinds, damaged
 from support.corruption_contestants import salvaged
 from support.corruption_score import Score, Sum, score
@@ -106,3 +109,28 @@ def test_few_rows_are_false() -> None:
     found = scores(*FAMILIES)
 
     assert found.false_share <= 0.0002, [one for one in found.scores if one.false.total() > 5]
+
+
+# what changes the bytes of any main file, wherever its length or its pages were changed before
+CRUDE = sorted(
+    name
+    for name, kind in all_kinds().items()
+    if kind.family in ("physical", "header") and "app-512" in kind.bases and "overflow" not in name
+)
+
+
+@pytest.mark.slow
+@given(st.sampled_from(CRUDE), st.sampled_from(CRUDE), st.integers(1000, 9999))
+def test_no_two_kinds_of_damage_together_make_the_salvage_fail_or_write_to_the_file(
+    one: str, other: str, seed: int
+) -> None:
+    try:
+        damage = damaged(one, seed, "app-512", other)
+    except (IndexError, LookupError, ValueError, struct.error):
+        # the place that the second damages is gone
+        return
+
+    found = score(damage, one, seed, salvaged)
+
+    assert found.outcome in ("recovered", "refused"), found
+    assert found.is_untouched
