@@ -43,7 +43,8 @@ def reset(
     dropped with all that hangs on them and made again, with every migration recorded, in the same
     transaction. Tables of other programs stay, unless `everything`. On SQLite the file stays the same one,
     so processes that have it open go on; a file that is all ours is made small afterwards where nobody is in
-    the way.
+    the way. `lock_timeout_s` bounds the wait for others on PostgreSQL; on SQLite the engine's own
+    `busy_timeout_s` does.
 
     Raises DatabaseBusy, DatabaseCorrupt (the present state cannot be backed up), MigrationRefused (something
     else depends on what is to go, or the schema cannot be made), DatabaseUnavailable; nothing is changed

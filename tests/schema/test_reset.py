@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.processes import worker
 
-from datalayer.engine.connection import Engine
+from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable, MigrationRefused
 from datalayer.schema.migrator import migrate
@@ -144,10 +144,10 @@ def file_engine(tmp_path: Path) -> Iterator[Engine]:
 def test_a_writer_is_waited_for_and_then_a_reason_to_stop(file_engine: Engine) -> None:
     other = sqlite3.connect(str(file_engine.path), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    impatient = open_engine(str(file_engine.path))
+    impatient = open_engine(str(file_engine.path), Options(busy_timeout_s=0.1))
 
     with pytest.raises(DatabaseBusy):
-        reset(impatient, lock_timeout_s=0.1)
+        reset(impatient)
 
     other.close()
     impatient.close()
