@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reset-db": ("reset_db", "empty the database at the current schema, after a verified backup"),
     "stats": ("stats", "show tables with rows and sizes, jobs by status, the log's size, settings"),
     "er": ("er", "draw the tables and their references, as Mermaid, SVG or Graphviz text"),
+    "report": ("report", "write one page on health, migrations, tables, backups and more"),
     "config": ("config_command", "show each setting and where its value comes from"),
     "sessions list": ("sessions", "list sessions, newest first"),
     "sessions show": ("sessions", "show one session with its files"),

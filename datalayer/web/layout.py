@@ -97,23 +97,30 @@ def lay_out(boxes: Sequence[Box], links: Sequence[Link]) -> Plan:
 
 
 class _Shelves:
-    """Rows of pictures that have nothing to do with each other."""
+    """Rows of pictures that have nothing to do with each other; low ones stand on top of each other."""
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}
         self.width = 0
         self.height = 0
-        self._x = 0
         self._top = 0
+        # the pile that is open: its left edge, its width, where the next one of it would stand
+        self._left = 0
+        self._wide = 0
+        self._next = 0
 
     def take(self, width: int, height: int) -> tuple[int, int]:
         """Give the corner of a free place of this size."""
-        if self._x and self._x + width > _WIDEST_SHELF:
-            self._x, self._top = 0, self.height + _GAP_Y
-        corner = self._x, self._top
-        self.width = max(self.width, self._x + width)
-        self.height = max(self.height, self._top + height)
-        self._x += width + _GAP_Y
+        is_piled = self._next > self._top and self._next + height <= self.height and width <= self._wide
+        if not is_piled:
+            self._left += self._wide + _GAP_Y if self._wide else 0
+            if self._left and self._left + width > _WIDEST_SHELF:
+                self._left, self._top = 0, self.height + _GAP_Y
+            self._next, self._wide = self._top, width
+        corner = self._left, self._next
+        self._next += height + _GAP_Y
+        self.width = max(self.width, self._left + width)
+        self.height = max(self.height, corner[1] + height)
         return corner
 
 
