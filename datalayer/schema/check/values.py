@@ -166,14 +166,16 @@ def _read_through(
         return bool(row[1]), len(answers) > 2 and _has_bad_text(connection, table)
     place = quote(_unused(table))
     # the order is the table's own: without it an index may be read instead
-    sql = (
+    # put together anew each time: a name may hold braces, or any other mark of a gap
+    start = (
         f"SELECT {listed}, max({place}) FROM (SELECT *, {quote(rowid)} AS {place} FROM {name} NOT INDEXED"
-        f" WHERE {quote(rowid)} {{}} ? ORDER BY {quote(rowid)} LIMIT ?) AS {name}"
+        f" WHERE {quote(rowid)}"
     )
+    end = f"? ORDER BY {quote(rowid)} LIMIT ?) AS {name}"
     has_broken = has_bad_text = False
     last, size, sign = -(1 << 63), 256, ">="
     while True:
-        count, broken, *texts, last = connection.execute(sql.format(sign), (last, size)).fetchone()
+        count, broken, *texts, last = connection.execute(f"{start} {sign} {end}", (last, size)).fetchone()
         if not count:
             return has_broken, has_bad_text
         tick(count)
