@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datalayer.cli.arguments import Parser
+from datalayer.cli.folder_choice import add_folder, chosen_folder
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table
 
@@ -25,7 +25,7 @@ _SHOWN = {
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_argument("--dir", metavar="DIR", help="the folder of migrations; default: the package's own")
+    add_folder(parser)
     parser.add_argument(
         "--yes",
         action="store_true",
@@ -35,11 +35,9 @@ def _add_arguments(parser: Parser) -> None:
 
 def _run(call: Invocation) -> Result:
     from datalayer.schema.adopt.adoption import adopt
-    from datalayer.schema.history import package_folder
-    from datalayer.schema.numbered.folder import Folder
 
     arguments = call.arguments
-    folder = Folder(Path(arguments.dir)) if arguments.dir else package_folder()
+    folder = chosen_folder(arguments.dir)
     with call.change() if arguments.yes else call.look() as store:
         found = adopt(store.engine, folder, apply=arguments.yes)
     has_more = bool(found.to_record) and not found.was_written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from datalayer.cli.folder_choice import add_folder, chosen_folder, trial_stores
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result
 from datalayer.cli.progress import Progress
+from datalayer.cli.rule_findings import counts_of, in_words, lines_of
 
 if TYPE_CHECKING:
     from datalayer.schema.rehearse.report import Rehearsal, StatementReport
@@ -62,18 +62,13 @@ def _run(call: Invocation) -> Result:
         "statements": [one.as_dict() for one in done.statements],
         "filled": dict(done.filled),
         "unfilled": dict(done.unfilled),
-        "counts": _counts(done),
+        "counts": counts_of(done.findings),
         "seconds": round(done.seconds, 3),
     }
     if not done.files:
         return Result(facts, [f"{call.address.display}: nothing is pending, so there is nothing to rehearse"])
     findings = [one.as_dict() for one in done.findings]
     return Result(facts, [*_shown(done)], findings, exit_code=0 if done.is_clean else 1)
-
-
-def _counts(done: Rehearsal) -> dict[str, int]:
-    severities = Counter(one.severity for one in done.findings)
-    return {severity: severities[severity] for severity in ("error", "warning", "info")}
 
 
 def _shown(done: Rehearsal) -> Iterator[str]:
@@ -87,12 +82,10 @@ def _shown(done: Rehearsal) -> Iterator[str]:
             yield f"                     {words}"
     for table, why in done.unfilled.items():
         yield f"no rows could be made up for {table}: {why}"
-    for finding in done.findings:
-        yield str(finding)
-        yield f"    fix: {finding.fix}"
-    said = ", ".join(f"{count} {name}{'s'[: count != 1]}" for name, count in _counts(done).items() if count)
+    yield from lines_of(done.findings)
+    said = in_words(counts_of(done.findings))
     files = f"{len(done.files)} file{'s'[: len(done.files) != 1]}"
-    yield f"{files} rehearsed as {done.tool} in {done.seconds:.2f} s: {said or 'nothing found'}"
+    yield f"{files} rehearsed as {done.tool} in {done.seconds:.2f} s: {said}"
 
 
 def _words(one: StatementReport) -> Iterator[str]:

@@ -12,6 +12,7 @@ from datalayer.cli.failure import UsageError
 from datalayer.cli.folder_choice import add_folder, chosen_folder, trial_stores
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result
+from datalayer.cli.rule_findings import lines_of
 from datalayer.errors import DatabaseUnavailable
 
 __all__ = ["COMMANDS"]
@@ -118,9 +119,7 @@ def _verify(call: Invocation) -> Result:
         "applied": list(found[-1].applied),
         "pending": list(found[-1].pending),
     }
-    shown: list[str] = []
-    for finding in findings:
-        shown += [str(finding), f"    fix: {finding.fix}"]
+    shown = [*lines_of(findings)]
     if closing:
         shown += ["this would close it, without losing a row:", *(f"{sql};" for sql in closing)]
     is_ok = all(one.is_ok for one in found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from datalayer.cli.arguments import Parser, one_of
 from datalayer.cli.folder_choice import add_folder, chosen_folder
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result
+from datalayer.cli.rule_findings import counts_of, in_words, lines_of
 
 if TYPE_CHECKING:
     from datalayer.schema.validate import RuleFinding
@@ -59,16 +59,9 @@ def _run(call: Invocation) -> Result:
 
 
 def _result(found: list[RuleFinding], *, count: int, folder: str, strict: bool) -> Result:
-    severities = Counter(one.severity for one in found)
-    counts = {severity: severities[severity] for severity in ("error", "warning", "info")}
-    shown: list[str] = []
-    for one in found:
-        shown += [str(one), f"    fix: {one.fix}"]
+    counts = counts_of(found)
     files = f"{count} file{'s'[: count != 1]}"
-    said = ", ".join(
-        f"{number} {severity}{'s'[: number != 1]}" for severity, number in counts.items() if number
-    )
-    shown.append(f"{folder}: {files}, {said or 'nothing found'}")
+    shown = [*lines_of(found), f"{folder}: {files}, {in_words(counts)}"]
     is_bad = bool(counts["error"] or (strict and counts["warning"]))
     facts = {"counts": counts, "files": count, "folder": folder}
     return Result(facts, shown, [one.as_dict() for one in found], exit_code=1 if is_bad else 0)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DatabaseBusy, MigrationRefused
+from datalayer.errors import MigrationRefused
 from datalayer.schema import history
 from datalayer.schema.difference import differences
 from datalayer.schema.numbered import journal
+from datalayer.schema.numbered.lock import POLL_S, being_migrated, lock_key
 from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
 from datalayer.schema.postgres_types import Kind
@@ -63,15 +63,11 @@ def lock_schema(engine: Engine, deadline: float) -> None:
 
     https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
     """
-    name = f"datalayer.migrate {engine.schema_name}".encode()
-    key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+    key = lock_key(engine.schema_name)
     while engine.fetch_one("SELECT pg_try_advisory_xact_lock(%s)", (key,)) != (True,):
         if monotonic() >= deadline:
-            raise DatabaseBusy(
-                f"{engine.display_url} is being migrated by another process",
-                hint="wait for it, then try again",
-            )
-        sleep(0.05)
+            raise being_migrated(engine.display_url)
+        sleep(POLL_S)
 
 
 def create_on_postgres(engine: Engine, target: Target, derived: Derived) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "View",
     "index_shape",
     "load",
+    "no_attach",
     "read",
     "read_text",
     "runnable",
@@ -244,7 +245,7 @@ def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
     """
     # the empty cache_name of plain ":memory:" is private to this connection
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
-    connection.set_authorizer(_no_attach)
+    connection.set_authorizer(no_attach)
     for statement in runnable(script):
         try:
             connection.execute(statement.text).fetchall()
@@ -277,7 +278,8 @@ def _is_header_pragma(statement: Statement) -> bool:
     return bool(words & {"user_version", "application_id"}) and bool(words & {"=", "("})
 
 
-def _no_attach(action: int, *_: str | None) -> int:
+def no_attach(action: int, *_: str | None) -> int:
+    """Authorize everything but ATTACH, and so VACUUM INTO: a connection with it reaches no other file."""
     return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 

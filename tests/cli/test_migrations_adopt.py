@@ -27,6 +27,17 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+def test_the_folder_may_be_named_in_the_project_as_for_the_other_commands(
+    run: Run, folder: Path, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.datalayer]\nmigrations = "my migrations"\n')
+    monkeypatch.chdir(tmp_path)
+
+    answer = run("migrations", "adopt", "--json", "--database", make(USERS, *APPLIED))
+
+    assert [each["name"] for each in answer.json["files"]] == ["0001_users", "0002_age"]
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """Make a SQLite file by some statements."""

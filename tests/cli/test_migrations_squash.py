@@ -114,5 +114,5 @@ def test_verify_without_a_database_looks_at_the_folder(run: Run, folder: Path) -
     assert (answer.code, answer.json["findings"][0]["id"]) == (1, "V002")
 
 
-def test_verify_of_a_missing_database_is_unavailable(run: Run, tmp_path: Path) -> None:
-    assert run("migrations", "verify", "--database", tmp_path / "no.db").code == 3
+def test_verify_of_a_missing_database_is_unavailable(run: Run, folder: Path, tmp_path: Path) -> None:
+    assert run("migrations", "verify", "--dir", folder, "--database", tmp_path / "no.db").code == 3

@@ -317,6 +317,7 @@ def test_the_proof_sees_every_difference(tmp_path: Path, name: str) -> None:
         assert unequal(replay, DIFFERENT[name]) != []
 
 
+@pytest.mark.slow
 @given(made=schemas())
 def test_random_schemas_survive_being_squashed(tmp_path_factory: pytest.TempPathFactory, made: Made) -> None:
     root = tmp_path_factory.mktemp("random")

@@ -17,7 +17,7 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import history
 from datalayer.schema.adopt import advice
-from datalayer.schema.adopt.journal import ForeignJournal, moment
+from datalayer.schema.adopt.journal import ForeignJournal
 from datalayer.schema.adopt.matching import Match, Matching, match
 from datalayer.schema.adopt.recognise import recognise
 from datalayer.schema.adopt.shape import ShapeMatch, by_shape, check_names
@@ -25,6 +25,7 @@ from datalayer.schema.adopt.version_files import has_function
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.lock import migration_lock
+from datalayer.schema.numbered.moment import applied_times
 from datalayer.schema.numbered.pending import Finding, Pending, finding, pending
 
 __all__ = ["Adoption", "FileState", "adopt"]
@@ -167,7 +168,7 @@ class _Work:
     def _take_recorded(self) -> None:
         """Take what our own tables say, in their order."""
         files = {file.name: file for file in self.files}
-        times = self._times()
+        times = applied_times(self.engine) if self.known.without_journal else {}
         for name in self.known.applied:
             row = self.known.journal.get(name)
             if name in files:
@@ -175,13 +176,6 @@ class _Work:
                 origin = "migrations" if row is None else row.origin or "migrations"
                 at = times.get(name) if row is None else row.applied_at
                 self.states[name] = FileState(files[name], state, origin, "name", at)
-
-    def _times(self) -> dict[str, datetime | None]:
-        """Give when the plain table says that names without a journal row were applied."""
-        if not self.known.without_journal or "applied_at" not in self.engine.columns("migrations"):
-            return {}
-        rows = self.engine.fetch_all("SELECT name, applied_at FROM migrations")
-        return {str(name): moment(at) for name, at in rows}
 
     def _take_journal(self, matching: Matching) -> None:
         for one in matching.matches:

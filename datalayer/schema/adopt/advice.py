@@ -62,8 +62,13 @@ def about_shape(shape: ShapeMatch) -> list[Finding]:
     """Say where the live schema is not what the files make, and what the shape cannot tell."""
     found = [_difference(each) for each in shape.differences] if not shape.refused else []
     found += [
-        finding("A001", "warning", name, f"{name} changes no schema, so the shape cannot tell whether it ran")
-        | {"fix": "look at its rows; it is taken as applied"}
+        finding(
+            "A001",
+            "warning",
+            name,
+            f"{name} changes no schema, so the shape cannot tell whether it ran",
+            fix="look at its rows; it is taken as applied",
+        )
         for name in shape.undecided
     ]
     found += [

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from datalayer.engine.connection import Engine
 
-__all__ = ["Entry", "ForeignJournal", "Relation", "Source", "moment", "number_of"]
-
-# later than this in seconds is year 5138, so a larger number counts milliseconds
-_LATEST_SECONDS = 100_000_000_000
+__all__ = ["Entry", "ForeignJournal", "Relation", "Source", "number_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +94,6 @@ class Source:
         """Give the table of this name in the same schema, or None."""
         found = (table for table in self.beside if table.name == name)
         return next((table for table in found if table.schema == self.relation.schema), None)
-
-
-def moment(value: object) -> datetime | None:
-    """Give a time as any of the tools store it, in UTC; None for what is none.
-
-    Numbers are seconds or milliseconds since 1970; texts without a zone are taken as UTC.
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
-        except ValueError:
-            value = int(value) if value.isdecimal() else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = value / 1000 if value > _LATEST_SECONDS else value
-        try:
-            return datetime.fromtimestamp(seconds, UTC)
-        except (OverflowError, ValueError, OSError):
-            return None
-    if not isinstance(value, datetime):
-        return None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def number_of(value: object) -> int | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from datalayer.schema.adopt.journal import Entry, ForeignJournal, Source, moment
+from datalayer.schema.adopt.journal import Entry, ForeignJournal, Source
+from datalayer.schema.numbered.moment import moment
 
 __all__ = ["read_django", "read_kysely", "read_names", "read_pgroll", "read_sqitch", "read_with_lock"]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datalayer.schema.adopt.journal import Entry, ForeignJournal, Source, moment, number_of
+from datalayer.schema.adopt.journal import Entry, ForeignJournal, Source, number_of
+from datalayer.schema.numbered.moment import moment
 
 __all__ = [
     "read_alembic",

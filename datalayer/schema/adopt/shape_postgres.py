@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from datalayer.engine.connection import Engine
-from datalayer.schema.adopt.catalog_text import Key, Thing, read_things
 from datalayer.schema.adopt.state import Ignored, States
+from datalayer.schema.adopt.things import Key, Thing, read_things
 from datalayer.schema.difference import Difference
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.tokens import Statement, quote, unquote

@@ -17,7 +17,7 @@ from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.tokens import fold
 from datalayer.schema.validate.replay import open_memory, run_statement, set_aside
 
-__all__ = ["Replayed", "SqliteStates", "sqlite_states"]
+__all__ = ["Replayed", "sqlite_states"]
 
 _Row = tuple[str, str, str, str]
 # these may fail for want of the rows that the real database has; the schema is the same without them
@@ -25,14 +25,14 @@ _ROWS_ONLY = frozenset(["INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH
 _ORDER = {"table": 0, "index": 1, "view": 2, "trigger": 3}
 
 
-def sqlite_states(engine: Engine, files: Sequence[MigrationFile], ignored: Ignored) -> SqliteStates:
+def sqlite_states(engine: Engine, files: Sequence[MigrationFile], ignored: Ignored) -> States:
     """Replay the files in memory and read the live schema."""
     if engine.in_transaction:
         live = read(engine.connection())
     else:
         with engine.transaction(read=True):
             live = read(engine.connection())
-    return SqliteStates(Replayed(files), live, ignored)
+    return _SqliteStates(Replayed(files), live, ignored)
 
 
 class Replayed:
@@ -84,7 +84,7 @@ class Replayed:
         return ""
 
 
-class SqliteStates(States):
+class _SqliteStates(States):
     """The states of a replay beside a live SQLite schema."""
 
     def __init__(self, replayed: Replayed, live: Schema, ignored: Ignored) -> None:

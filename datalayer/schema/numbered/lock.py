@@ -15,13 +15,24 @@ from typing import Any
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseBusy
 
-__all__ = ["lock_key", "migration_lock"]
+__all__ = ["POLL_S", "being_migrated", "lock_key", "migration_lock"]
 
 
-def lock_key(engine: Engine) -> int:
-    """Give the number of the advisory lock that stands for migrating the engine's schema."""
-    name = f"datalayer.migrate {engine.schema_name}".encode()
+# how often the lock is tried
+POLL_S = 0.05
+
+
+def lock_key(schema_name: str) -> int:
+    """Give the number of the advisory lock that stands for migrating a schema."""
+    name = f"datalayer.migrate {schema_name}".encode()
     return int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+
+
+def being_migrated(display_url: str) -> DatabaseBusy:
+    """Give the error for a lock that did not come in time."""
+    return DatabaseBusy(
+        f"{display_url} is being migrated by another process", hint="wait for it, then try again"
+    )
 
 
 @contextmanager
@@ -35,11 +46,8 @@ def migration_lock(engine: Engine, deadline: float) -> Generator[None]:
     try:
         while not _try(engine, connection):
             if monotonic() >= deadline:
-                raise DatabaseBusy(
-                    f"{engine.display_url} is being migrated by another process",
-                    hint="wait for it, then try again",
-                )
-            sleep(0.05)
+                raise being_migrated(engine.display_url)
+            sleep(POLL_S)
         yield
     finally:
         # the lock goes with its session
@@ -48,7 +56,9 @@ def migration_lock(engine: Engine, deadline: float) -> Generator[None]:
 
 def _try(engine: Engine, connection: Any) -> bool:
     try:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_key(engine),)).fetchone()
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%s)", (lock_key(engine.schema_name),)
+        ).fetchone()
     except engine.driver_errors as exc:
         raise engine.translate(exc) from exc
     return row == (True,)

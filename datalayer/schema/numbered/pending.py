@@ -17,7 +17,7 @@ from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.journal import JournalRow
 
-__all__ = ["Finding", "Pending", "difference_of", "finding", "pending", "refuse_edited"]
+__all__ = ["Finding", "Pending", "finding", "pending", "refuse_edited"]
 
 Finding = dict[str, object]
 _LONGEST_DIFF = 40
@@ -93,7 +93,7 @@ def refuse_edited(engine: Engine, found: Pending) -> None:
     )
 
 
-def difference_of(before: str, after: str, name: str) -> str:
+def _difference_of(before: str, after: str, name: str) -> str:
     """Give the lines in which a file differs from its text when it was applied, as a unified diff."""
     lines = list(
         unified_diff(
@@ -157,7 +157,7 @@ def _edited(file: MigrationFile, row: JournalRow | None) -> list[Finding]:
         fix="put its old text back, and write the change as a new migration",
     )
     if row.source is not None:
-        found["diff"] = difference_of(row.source, file.read(), file.label)
+        found["diff"] = _difference_of(row.source, file.read(), file.label)
     return [found]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from types import ModuleType
 
+from datalayer.engine.connection import Engine
 from datalayer.errors import (
     DatabaseBusy,
     DatabaseCorrupt,
@@ -20,9 +21,10 @@ from datalayer.errors import (
 )
 from datalayer.schema.numbered.folder import MigrationFile
 
-__all__ = ["Up", "call_up", "load_up"]
+__all__ = ["StoreOf", "Up", "call_up", "load_up", "no_store"]
 
 Up = Callable[[object], object]
+StoreOf = Callable[[Engine], object]
 
 
 def load_up(file: MigrationFile) -> Up:
@@ -68,6 +70,11 @@ def call_up(file: MigrationFile, up: Up, store: object) -> None:
         raise
     except Exception as exc:
         raise _failed(file, exc, "failed") from exc
+
+
+def no_store(path: str, hint: str) -> MigrationRefused:
+    """Give the error for a Python file where nothing makes a store."""
+    return MigrationRefused(f"{path} is a migration in Python, and no store is there for it", hint=hint)
 
 
 def _failed(file: MigrationFile, exc: Exception, how: str) -> MigrationRefused:

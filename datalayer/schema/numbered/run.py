@@ -11,8 +11,10 @@ from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.pending import Finding
 from datalayer.schema.numbered.postgres_run import run_on_postgres
+from datalayer.schema.numbered.python_file import StoreOf
 from datalayer.schema.numbered.sqlite_run import run_on_sqlite
-from datalayer.schema.numbered.work import Progress, StoreOf, Work
+from datalayer.schema.numbered.work import Work
+from datalayer.schema.pace import Progress
 
 __all__ = ["RunResult", "run"]
 

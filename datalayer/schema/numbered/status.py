@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from datalayer.engine.connection import Engine
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.journal import JournalRow
+from datalayer.schema.numbered.moment import applied_times
 from datalayer.schema.numbered.pending import Finding, pending
 
 __all__ = ["MigrationStatus", "Status", "status"]
@@ -44,7 +45,7 @@ def status(engine: Engine, folder: Folder) -> Status:
     """
     with engine.transaction(read=True):
         found = pending(engine, folder)
-        times = _times(engine) if found.applied else {}
+        times = applied_times(engine) if found.applied else {}
     changed = {one["file"] for one in found.findings if (one["id"], one["severity"]) == ("J001", "error")}
     files = folder.files()
     applied = set(found.applied)
@@ -65,22 +66,3 @@ def status(engine: Engine, folder: Folder) -> Status:
             row = found.journal.get(name)
             migrations.append(MigrationStatus(name, "missing", None, row, times.get(name)))
     return Status(tuple(migrations), found.findings)
-
-
-def _times(engine: Engine) -> dict[str, datetime | None]:
-    """Give when the plain table says that each was applied; an old program may have written anything."""
-    if "applied_at" not in engine.columns("migrations"):
-        return {}
-    rows = engine.fetch_all("SELECT name, applied_at FROM migrations")
-    return {str(name): _moment(value) for name, value in rows}
-
-
-def _moment(value: object) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

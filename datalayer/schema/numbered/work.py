@@ -5,7 +5,6 @@ Which transaction that happens in is the business of sqlite_run and postgres_run
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,16 +28,14 @@ from datalayer.schema.numbered.journal import JOURNAL_TABLES, JournalRow
 from datalayer.schema.numbered.manner import manner_of, opening
 from datalayer.schema.numbered.noop import NoOp, finding_of, no_op
 from datalayer.schema.numbered.pending import Finding, Pending, finding, pending, refuse_edited
-from datalayer.schema.numbered.python_file import Up, call_up, load_up
+from datalayer.schema.numbered.python_file import StoreOf, Up, call_up, load_up, no_store
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.numbered.shape import shape
+from datalayer.schema.pace import Progress
 from datalayer.schema.plan import object_of
 from datalayer.schema.tokens import Statement, fold, quote
 
-__all__ = ["Done", "Progress", "StoreOf", "Work"]
-
-Progress = Callable[[int, int], object]
-StoreOf = Callable[[Engine], object]
+__all__ = ["Done", "Work"]
 
 _READS = frozenset({"SELECT", "VALUES", "WITH", "EXPLAIN", "PRAGMA", "SHOW", "TABLE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
@@ -117,10 +114,7 @@ class Work:
             if file.kind == "python":
                 self._ups[file.name] = load_up(file)
         if self._ups and self._store_of is None:
-            raise MigrationRefused(
-                f"{next(iter(self._ups))} is a migration in Python, and no store is there for it",
-                hint="run it with `datalayer migrate` or store.migrate()",
-            )
+            raise no_store(next(iter(self._ups)), "run it with `datalayer migrate` or store.migrate()")
         if self._takes_backup and found.files and self._has_rows():
             self.backup_path = backup(self.engine).path
         with self.engine.transaction():

@@ -15,6 +15,7 @@ from datalayer.errors import DatabaseUnavailable, DataLayerError, MigrationRefus
 from datalayer.schema import catalog
 from datalayer.schema.catalog import Catalog
 from datalayer.schema.change.consent import Consent
+from datalayer.schema.pace import Progress
 from datalayer.schema.pgchange.action import Action, Size, Stage
 from datalayer.schema.pgchange.change import changes, retyped_columns
 from datalayer.schema.pgchange.draft import Draft
@@ -23,7 +24,7 @@ from datalayer.schema.pgchange.obstacles import Finding, obstacles
 from datalayer.schema.pgchange.planning import plan as plan_actions
 from datalayer.schema.pgchange.projection import Projection
 from datalayer.schema.pgchange.renames import renamed, resolve, suggestions
-from datalayer.schema.pgchange.running import Progress, Runner
+from datalayer.schema.pgchange.running import Runner
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.pgchange.wanted import Wanted, read_wanted
 from datalayer.schema.plan import Step

@@ -5,7 +5,7 @@ A failure leaves what is done so far; the same migration goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from time import monotonic
@@ -17,13 +17,12 @@ from datalayer.errors import (
     MigrationRefused,
     NotNullViolation,
 )
+from datalayer.schema.pace import Progress
 from datalayer.schema.pgchange.action import Action, Fill, Size
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.tokens import quote
 
-__all__ = ["Progress", "Runner"]
-
-Progress = Callable[[int, int], object]
+__all__ = ["Runner"]
 
 _FIRST_PAGES = 128
 _MOST_PAGES = 8192

@@ -6,7 +6,6 @@ schema.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseBusy
+from datalayer.schema.numbered.lock import POLL_S, being_migrated, lock_key
 
 __all__ = ["LOCK_WAIT_S", "Session"]
 
@@ -107,15 +107,11 @@ class Session:
         Tried again and again: a session that waits for it would be a transaction that CREATE INDEX
         CONCURRENTLY waits for. Raises DatabaseBusy at the deadline.
         """
-        name = f"datalayer.migrate {self.schema_name}".encode()
-        key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+        key = lock_key(self.schema_name)
         while self.fetch_all("SELECT pg_try_advisory_lock(%s)", (key,)) != [(True,)]:
             if monotonic() >= deadline:
-                raise DatabaseBusy(
-                    f"{self.display_url} is being migrated by another process",
-                    hint="wait for it, then try again",
-                )
-            sleep(0.05)
+                raise being_migrated(self.display_url)
+            sleep(POLL_S)
         try:
             yield
         finally:

@@ -26,11 +26,12 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, catalog_ddl
+from datalayer.schema.pace import Progress
+from datalayer.schema.snapshot import no_attach
 from datalayer.schema.tokens import fold, quote
 
 __all__ = ["blank", "copy_of"]
 
-Progress = Callable[[int, int], object]
 _PREFIX = "datalayer-rehearsal-"
 _CLONE = "datalayer_rehearsal_"
 _STEP_PAGES = 2048
@@ -72,15 +73,10 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
         # nothing of it has to outlive a power cut
         copy = open_engine(path, Options(synchronous="OFF"))
         try:
-            copy.connection().set_authorizer(_no_attach)
+            copy.connection().set_authorizer(no_attach)
             yield copy
         finally:
             copy.close()
-
-
-def _no_attach(action: int, *_: str | None) -> int:
-    """Keep a file's ATTACH and VACUUM INTO away from other databases."""
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _telling(progress: Progress | None) -> Callable[[int, int, int], object] | None:

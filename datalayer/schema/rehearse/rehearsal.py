@@ -5,7 +5,7 @@ The database itself is only read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
 from datalayer.engine.connection import Engine
@@ -14,19 +14,20 @@ from datalayer.schema.numbered.folder import Folder, Layout, MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.manner import opening
 from datalayer.schema.numbered.pending import pending
+from datalayer.schema.numbered.python_file import StoreOf
+from datalayer.schema.pace import Progress
 from datalayer.schema.rehearse import bed_postgres, bed_sqlite
 from datalayer.schema.rehearse.copies import copy_of
 from datalayer.schema.rehearse.facts import changes_between
 from datalayer.schema.rehearse.filler import Filled, fill
 from datalayer.schema.rehearse.judge import judge_effects, judge_failure, judge_rows, judge_rules
 from datalayer.schema.rehearse.judge_locks import judge_locks, locks_of, rewrites_of, scans_of
-from datalayer.schema.rehearse.replay import FileRun, Ran, StoreOf, replay
+from datalayer.schema.rehearse.replay import FileRun, Ran, replay
 from datalayer.schema.rehearse.report import Rehearsal, Rows, StatementReport, Tool
 from datalayer.schema.validate.finding import RuleFinding
 
 __all__ = ["rehearse"]
 
-Progress = Callable[[int, int], object]
 _SYNTHETIC_ROWS = 3
 # who runs a folder of such a layout, where nobody says so
 _TOOLS: Mapping[Layout, Tool] = {

@@ -8,7 +8,7 @@ stands; there PRAGMA foreign_keys is ignored, as SQLite ignores it in a transact
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,17 +19,15 @@ from datalayer.errors import DataLayerError, MigrationRefused
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.manner import foreign_keys_wish, manner_of
 from datalayer.schema.numbered.noop import no_op
-from datalayer.schema.numbered.python_file import call_up, load_up
+from datalayer.schema.numbered.python_file import StoreOf, call_up, load_up, no_store
+from datalayer.schema.pace import Progress
 from datalayer.schema.rehearse.facts import Facts
 from datalayer.schema.rehearse.limits import reaches_beyond, refused_by_d1, steers_transaction
 from datalayer.schema.rehearse.report import Tool
 from datalayer.schema.rehearse.watch import PostgresWatch, SqliteWatch
 from datalayer.schema.tokens import Statement
 
-__all__ = ["FileRun", "Ran", "StoreOf", "replay"]
-
-StoreOf = Callable[[Engine], object]
-Progress = Callable[[int, int], object]
+__all__ = ["FileRun", "Ran", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +227,7 @@ def _no_op(work: _Replay, statement: Statement) -> str | None:
 
 def _run_python(work: _Replay, run: FileRun) -> None:
     if work.store_of is None:
-        raise MigrationRefused(
-            f"{run.file.source} is a migration in Python, and there is no store for it",
-            hint="rehearse it with `datalayer migrations rehearse`",
-        )
+        raise no_store(str(run.file.source), "rehearse it with `datalayer migrations rehearse`")
     before, started = run.before, perf_counter()
     try:
         with work.engine.transaction():

@@ -18,7 +18,7 @@ from typing import Final
 from datalayer.schema.rehearse.patterns import glob_text, like_text, regex_text
 from datalayer.schema.tokens import Token, significant, tokenize, unquote
 
-__all__ = ["OMIT", "Column", "Omit", "Rule", "Value", "kind_of", "values_of"]
+__all__ = ["OMIT", "Column", "Omit", "Rule", "Value", "values_of"]
 
 
 class Omit:
@@ -68,7 +68,7 @@ class Column:
     @property
     def kind(self) -> str:
         """The class of its type, in one word."""
-        return "array" if self.type.endswith("[]") else kind_of(self.type, is_strict=self.is_strict)
+        return "array" if self.type.endswith("[]") else _kind_of(self.type, is_strict=self.is_strict)
 
     @property
     def length(self) -> int | None:
@@ -126,7 +126,7 @@ class Rule:
                 yield operator, unquote(token)
 
 
-def kind_of(declared: str, *, is_strict: bool = False) -> str:
+def _kind_of(declared: str, *, is_strict: bool = False) -> str:
     """Give the class of a declared type: its words first, SQLite's affinity for what is left."""
     lowered = declared.lower()
     if not lowered:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from datalayer.engine.connection import Engine
@@ -145,10 +144,6 @@ class PostgresWatch:
             unproven,
             str(timeout[0]) if timeout else "",
         )
-
-    def without_locks(self, facts: Facts) -> Facts:
-        """Give facts as they are when the transaction has ended."""
-        return replace(facts, locks=frozenset())
 
     def notices(self) -> list[str]:
         """Give the server's words since the last call: "rewriting table ...", "verifying table ..."."""

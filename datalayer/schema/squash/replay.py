@@ -7,7 +7,7 @@ numbers shows which values change from run to run.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -17,15 +17,13 @@ from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.manner import manner_of, opening
-from datalayer.schema.numbered.python_file import call_up, load_up
+from datalayer.schema.numbered.python_file import StoreOf, call_up, load_up, no_store
 from datalayer.schema.plan import object_of
 from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.squash.otherwise import run_otherwise
 from datalayer.schema.tokens import Statement, fold, quote
 
-__all__ = ["Replayed", "StoreOf", "replayed", "sequences", "stored_rows", "value_columns"]
-
-StoreOf = Callable[[Engine], object]
+__all__ = ["Replayed", "replayed", "sequences", "stored_rows", "value_columns"]
 
 
 @dataclass(slots=True)
@@ -184,8 +182,5 @@ def _is_marker(line: str) -> bool:
 
 def _call(engine: Engine, file: MigrationFile, store_of: StoreOf | None) -> None:
     if store_of is None:
-        raise MigrationRefused(
-            f"{file.source} is a migration in Python, and there is no store for it",
-            hint="run it with `datalayer migrations squash`",
-        )
+        raise no_store(str(file.source), "run it with `datalayer migrations squash`")
     call_up(file, load_up(file), store_of(engine))

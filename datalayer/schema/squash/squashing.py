@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
+from datalayer.schema.numbered.python_file import StoreOf
 from datalayer.schema.squash.proof import prove, prove_on_postgres
-from datalayer.schema.squash.replay import StoreOf, replayed
+from datalayer.schema.squash.replay import replayed
 from datalayer.schema.squash.script import kept_rows, written
 
 __all__ = ["Squashed", "squash"]

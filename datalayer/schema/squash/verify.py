@@ -20,13 +20,14 @@ from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.pending import Pending, pending
+from datalayer.schema.numbered.python_file import StoreOf
 from datalayer.schema.postgres import derive
 from datalayer.schema.rehearse.copies import blank
 from datalayer.schema.rehearse.facts import Facts, changes_between, facts_of_catalog
 from datalayer.schema.rehearse.replay import replay
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.squash.proof import unequal
-from datalayer.schema.squash.replay import StoreOf, replayed
+from datalayer.schema.squash.replay import replayed
 from datalayer.schema.squash.script import kept_rows, written
 from datalayer.schema.squash.squashing import squash
 from datalayer.schema.target import target_of

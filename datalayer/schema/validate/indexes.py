@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datalayer.schema.snapshot import Index, Table
+from datalayer.schema.snapshot import Index
 from datalayer.schema.tokens import fold
+from datalayer.schema.validate.references import line_of_name
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.subject import Subject
 
@@ -113,7 +114,7 @@ def _without_index(subject: Subject) -> Iterator[Hit]:
                     message = (
                         f"{table.name} ({', '.join(key.columns)}) refers to {key.parent} and has no index"
                     )
-                    yield Hit(step.source.path, _line(subject, table, key.columns[0]), message)
+                    yield Hit(step.source.path, line_of_name(step, key.columns[0]), message)
     for table in subject.model.known.tables.values():
         for constraint in table.constraints:
             if constraint.kind == "FOREIGN" and not _is_served(entries, table.name, constraint.columns):
@@ -132,16 +133,6 @@ def _is_served(entries: list[_Entry], table: str, columns: tuple[str, ...]) -> b
         ):
             return True
     return False
-
-
-def _line(subject: Subject, table: Table, column: str) -> int:
-    step = subject.replay.maker_of(table.name)
-    assert step is not None
-    for token in step.statement.tokens:
-        if fold(token.text.strip('"`[]')) == fold(column):
-            start = step.statement.tokens[0].start
-            return step.statement.line + step.statement.text.count("\n", 0, token.start - start)
-    return step.statement.line
 
 
 RULES = (

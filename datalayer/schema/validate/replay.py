@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View, read
+from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View, no_attach, read
 from datalayer.schema.tokens import Statement, fold
 from datalayer.schema.validate.source import Source
 
@@ -107,7 +107,7 @@ def open_memory(state: bytes | None = None) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
     if state:
         connection.deserialize(state)
-    connection.set_authorizer(_no_attach)
+    connection.set_authorizer(no_attach)
     return connection
 
 
@@ -150,7 +150,3 @@ def _names(schema: Schema) -> set[str]:
 def _state_of(connection: sqlite3.Connection) -> bytes:
     # a database without a page cannot be serialized
     return connection.serialize() if connection.execute("PRAGMA page_count").fetchone()[0] else b""
-
-
-def _no_attach(action: int, *_: str | None) -> int:
-    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK

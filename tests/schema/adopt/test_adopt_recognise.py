@@ -12,8 +12,9 @@ from support.foreign_journals import ForeignCase, cases, sqitch_registry
 
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
-from datalayer.schema.adopt.journal import ForeignJournal, moment
+from datalayer.schema.adopt.journal import ForeignJournal
 from datalayer.schema.adopt.recognise import TOOLS, recognise
+from datalayer.schema.numbered.moment import moment
 from datalayer.testing.postgres import PostgresServer
 
 

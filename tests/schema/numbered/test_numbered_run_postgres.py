@@ -401,6 +401,7 @@ def test_a_run_in_this_process_says_what_was_applied(postgres_database: str, tmp
     assert Folder(tmp_path / "m").layout == "numbered"
 
 
+@pytest.mark.slow
 def test_a_run_killed_inside_a_file_leaves_what_was_before_it(
     engine: Engine, other: Engine, postgres_database: str, tmp_path: Path
 ) -> None:

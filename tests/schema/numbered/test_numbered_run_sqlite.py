@@ -291,7 +291,7 @@ def test_a_statement_may_hold_question_marks_in_texts_only(engine: Engine, tmp_p
     assert _one(engine, "SELECT x FROM a") == "100 % ? :x"
 
 
-@given(st.lists(st.sets(st.integers(1, 12)), max_size=5))
+@given(st.lists(st.sets(st.integers(1, 6)), max_size=4))
 def test_files_in_whatever_order_they_arrive_are_each_applied_once(batches: list[set[int]]) -> None:
     engine = open_engine(":memory:")
     arrived: set[int] = set()

@@ -223,6 +223,7 @@ def test_a_trigger_that_ends_the_transaction_does_not_end_the_filling() -> None:
     connection.close()
 
 
+@pytest.mark.slow
 @given(made=schemas())
 def test_random_schemas_are_filled_within_their_rules(made: Made) -> None:
     connection, done = filled(made.script)

@@ -135,6 +135,7 @@ def test_the_original_is_not_touched_and_no_copy_is_left(place: Place) -> None:
     assert place.copies() == []
 
 
+@pytest.mark.slow
 def test_a_database_in_use_is_copied_all_the_same(place: Place, postgres_database: str) -> None:
     place.pending("DELETE FROM owner WHERE id <= 5;")
     with psycopg.connect(postgres_database) as other:
