@@ -15,6 +15,7 @@ from typing import Literal
 
 from datalayer.schema.change.planning import is_constant
 from datalayer.schema.repair.quarantine import is_lost_and_found, is_utf8
+from datalayer.schema.repair.virtual import emptied_text_indexes
 from datalayer.schema.snapshot import Check, Column, Index, Schema, Table, Unique
 from datalayer.schema.tokens import canonical, fold, quote, tokenize
 
@@ -76,6 +77,8 @@ def look_at_pages(connection: sqlite3.Connection) -> PageReport:
             for (text,) in connection.execute(f"PRAGMA main.integrity_check({argument})").fetchall():
                 for line in str(text).splitlines():
                     _sort(line, report)
+        if not report.damage:
+            report.text_indexes.update(emptied_text_indexes(connection))
     except sqlite3.DatabaseError as exc:
         report.damage.append(str(exc))
     report.damage = list(dict.fromkeys(report.damage))

@@ -8,6 +8,7 @@ damage is told, and cured by a salvage elsewhere.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -214,13 +215,16 @@ class Treatment:
 
     def _mend_values(self, pages: PageReport) -> None:
         found = read(self.connection)
-        for defect in misfits(self.connection, pages, found):
-            self._convert(defect)
+        # twice: a value of another class may seem to break a rule, and a broken rule keeps its row as it is
+        converted = [self._convert(defect) for defect in misfits(self.connection, pages, found)]
         for defect in look_at_values(self.connection, found, self._expected):
             if defect.cure == "default":
                 self._set_default(defect)
             else:
                 self._move(defect)
+        if converted:
+            for defect in misfits(self.connection, pages, found):
+                self._convert(defect)
 
     def _move(self, defect: Defect) -> None:
         count = move(self.connection, defect.table, defect.condition, defect.reason)
@@ -232,32 +236,28 @@ class Treatment:
         """Store the values anew: that alone gives them the storage class of their column."""
         name = quote(defect.object)
         before = self._storage(defect)
-        self.connection.execute(f"UPDATE {quote(defect.table.name)} SET {name} = {name}")
-        changed = sum(abs(self._storage(defect).get(kind, 0) - count) for kind, count in before.items())
-        choice = "the values are stored anew, each as its column stores it"
-        step = Step("convert", defect.table.name, defect.object, max(changed // 2, 1), defect.reason, choice)
-        self.steps.append(step)
+        self.connection.execute(f"UPDATE OR IGNORE {quote(defect.table.name)} SET {name} = {name}")
+        after = self._storage(defect)
+        changed = sum(abs(after[kind] - before[kind]) for kind in {*before, *after}) // 2
+        if changed:
+            choice = "the values are stored anew, each as its column stores it"
+            self.steps.append(
+                Step("convert", defect.table.name, defect.object, changed, defect.reason, choice)
+            )
 
-    def _storage(self, defect: Defect) -> dict[str, int]:
+    def _storage(self, defect: Defect) -> Counter[str]:
         name = quote(defect.object)
         sql = f"SELECT typeof({name}), count(*) FROM {quote(defect.table.name)} GROUP BY 1"
-        return {str(kind): int(count) for kind, count in self.connection.execute(sql)}
+        return Counter({str(kind): int(count) for kind, count in self.connection.execute(sql)})
 
     def _set_default(self, defect: Defect) -> None:
-        """Put a column's default where it must not be NULL; the row moves where that breaks another rule."""
-        column = self._column(defect)
-        self.connection.execute("SAVEPOINT default_value")
-        try:
-            name = quote(defect.object)
-            sql = f"UPDATE {quote(defect.table.name)} AS t0 SET {name} = ({column}) WHERE {defect.condition}"
-            count = self.connection.execute(sql).rowcount
-        except sqlite3.Error:
-            self.connection.execute("ROLLBACK TO default_value")
-            self._move(defect)
-        else:
-            self._note("default", defect, count, f"{count} rows take the column's default {column}")
-        finally:
-            self.connection.execute("RELEASE default_value")
+        """Put a column's default where it must not be NULL; a row of which that breaks another rule moves."""
+        default, name = self._column(defect), quote(defect.object)
+        sql = f"UPDATE OR IGNORE {quote(defect.table.name)} AS t0 SET {name} = ({default})"
+        count = self.connection.execute(f"{sql} WHERE {defect.condition}").rowcount
+        if count:
+            self._note("default", defect, count, f"{count} rows take the column's default {default}")
+        self._move(defect)
 
     def _column(self, defect: Defect) -> str:
         expected = self._expected
