@@ -1,7 +1,7 @@
 """An input of the fuzzer: a seed's name and changes to its files, in few bytes.
 
-Four bytes of head (seed, flags, number for random bytes, unused), then eight for each change: what to do,
-where to aim, and three numbers of two bytes. Any bytes are a recipe, so that any mutation of one is another;
+Four bytes of head (seed, flags, number for random bytes, parts to try), then eight for each change: what
+to do, where to aim, three numbers of two bytes. Any bytes are a recipe, so any mutation of one is another;
 changes aim at headers, pointers, cells and frames, which gets deeper than bytes at random.
 """
 
@@ -58,11 +58,15 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The files that a recipe makes; `expected` says that the seed's schema is told to the reader."""
+    """The files that a recipe makes.
+
+    `expected` says that the reader is told the seed's schema, `is_inspected` that all findings are asked for.
+    """
 
     seed: str
     files: Files
     expected: bool
+    is_inspected: bool
 
 
 def cook(recipe: bytes) -> Input:
@@ -79,7 +83,7 @@ def cook(recipe: bytes) -> Input:
         wal = reseal_wal(wal)
     if head[1] & RESEAL_JOURNAL:
         journal = reseal_journal(journal)
-    return Input(seed.name, (main, wal, journal), bool(head[1] & EXPECTED))
+    return Input(seed.name, (main, wal, journal), bool(head[1] & EXPECTED), not head[3] & 1)
 
 
 class _Kitchen:
@@ -254,7 +258,9 @@ class _Kitchen:
 
 def new_recipe(chance: random.Random) -> bytes:
     """Make a recipe of a few changes at random."""
-    head = bytes([chance.randrange(len(SEEDS)), chance.randrange(16), chance.randrange(256), 0])
+    head = bytes(
+        [chance.randrange(len(SEEDS)), chance.randrange(16), chance.randrange(256), chance.randrange(2)]
+    )
     return head + b"".join(_new_change(chance) for _ in range(1 + int(chance.expovariate(0.5))))
 
 
@@ -269,7 +275,7 @@ def mutate(recipe: bytes, other: bytes, chance: random.Random) -> bytes:
     for _ in range(1 + int(chance.expovariate(1))):
         choice = chance.randrange(8)
         if choice == 0:
-            head[chance.randrange(3)] = chance.randrange(256)
+            head[chance.randrange(HEAD)] = chance.randrange(256)
         elif choice == 1 and steps:
             del steps[chance.randrange(len(steps))]
         elif choice == 2:

@@ -142,7 +142,7 @@ def _lie(connection: sqlite3.Connection, count: int) -> None:
     connection.executemany(
         "INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)",
         [
-            ("table", "made_of_query", "made_of_query", 2, f"CREATE TABLE made_of_query AS {endless}"),
+            ("table", "made_of_query", "made_of_query", 2, "CREATE TABLE made_of_query AS SELECT 1 AS a"),
             ("table", "PERSON", "PERSON", 3, "CREATE TABLE PERSON (other)"),
             ("table", "sqlite_own", "sqlite_own", 4, "CREATE TABLE sqlite_own (a)"),
             ("view", "endless", "endless", 0, f"CREATE VIEW endless AS {endless}"),
@@ -197,7 +197,7 @@ SEEDS = (
     Seed("wal-only-512", 512, _COVERED, _fill_covered, 12, companion="wal only"),
     Seed("hot-512", 512, _PLAIN, _fill_plain, 20, companion="journal"),
     Seed("hot-1024", 1024, _KEYED, _fill_keyed, 30, companion="journal"),
-    Seed("lying-512", 512, _PLAIN, _fill_plain, 8, is_sound=False),
+    Seed("lying-512", 512, _PLAIN, _lie, 8, is_sound=False),
 )
 
 
