@@ -31,7 +31,7 @@ def run_on_sqlite(work: Work, deadline: float) -> None:
     """Apply what is pending, whole or not at all; waits for the write lock until `deadline`.
 
     Raises DatabaseBusy when it does not come, MigrationRefused with everything rolled back, and the backup
-    that was made for it removed.
+    that was made for it removed where SQL alone was run.
     """
     engine = work.engine
     assert isinstance(engine, SqliteEngine)

@@ -125,8 +125,11 @@ class Work:
             )
 
     def remove_backup(self) -> None:
-        """Remove the backup of a run that was undone as a whole: the database is what it was before."""
-        if self.backup_path is not None:
+        """Remove the backup of a run that was undone as a whole: the database is what it was before.
+
+        Kept where a Python file was to run, which may have committed behind the run's back.
+        """
+        if self.backup_path is not None and not self._ups:
             # one that cannot be removed does no harm
             with suppress(OSError):
                 self.backup_path.unlink()

@@ -134,7 +134,8 @@ class PostgresBed:
 
     def loose(self, table: FillTable, reference: Reference) -> list[tuple[Value, ...]]:
         """Give the places of rows whose reference is empty or leads nowhere."""
-        sql = f"SELECT ctid::text FROM {self._place(table.name)} AS child WHERE {self._is_loose(reference)}"
+        condition = reference.is_loose(self._place(reference.parent))
+        sql = f"SELECT ctid::text FROM {self._place(table.name)} AS child WHERE {condition}"
         return self._run(f"{sql} LIMIT {_SEEN}").fetchall()
 
     def refer(
@@ -147,19 +148,15 @@ class PostgresBed:
 
     def dangling(self, table: FillTable, reference: Reference) -> int:
         """Count rows whose reference leads nowhere."""
-        sql = (
-            f"SELECT count(*) FROM {self._place(table.name)} AS child WHERE {self._leads_nowhere(reference)}"
-        )
+        condition = reference.leads_nowhere(self._place(reference.parent))
+        sql = f"SELECT count(*) FROM {self._place(table.name)} AS child WHERE {condition}"
         return int(self._run(sql).fetchone()[0])
 
     def drop(self, table: FillTable, reference: Reference) -> int:
         """Delete rows whose reference leads nowhere."""
-        sql = f"DELETE FROM {self._place(table.name)} AS child WHERE {self._leads_nowhere(reference)}"
+        condition = reference.leads_nowhere(self._place(reference.parent))
+        sql = f"DELETE FROM {self._place(table.name)} AS child WHERE {condition}"
         return int(self._run(sql).rowcount)
-
-    def _leads_nowhere(self, reference: Reference) -> str:
-        present = " AND ".join(f"child.{quote(name)} IS NOT NULL" for name in reference.columns)
-        return f"{present} AND {self._is_loose(reference)}"
 
     def _columns_and_domain_rules(self) -> tuple[dict[str, list[Column]], dict[str, list[Rule]]]:
         columns: dict[str, list[Column]] = {}
@@ -180,11 +177,6 @@ class PostgresBed:
 
     def _place(self, table: str) -> str:
         return f"{self._schema}.{quote(table)}"
-
-    def _is_loose(self, reference: Reference) -> str:
-        pairs = zip(reference.columns, reference.parent_columns)
-        same = " AND ".join(f"parent.{quote(theirs)} = child.{quote(mine)}" for mine, theirs in pairs)
-        return f"NOT EXISTS (SELECT 1 FROM {self._place(reference.parent)} AS parent WHERE {same})"
 
     def _try(self, sql: str, values: Sequence[Any], table: FillTable) -> Refusal | None:
         # imported here, as psycopg is an extra that comes with the connection

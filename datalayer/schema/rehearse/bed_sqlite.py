@@ -82,7 +82,8 @@ class SqliteBed:
     def loose(self, table: FillTable, reference: Reference) -> list[tuple[Value, ...]]:
         """Give the keys of rows whose reference is empty or leads nowhere."""
         handle = ", ".join(self._handle(table.name))
-        sql = f"SELECT {handle} FROM {quote(table.name)} AS child WHERE {self._is_loose(reference)}"
+        condition = reference.is_loose(quote(reference.parent))
+        sql = f"SELECT {handle} FROM {quote(table.name)} AS child WHERE {condition}"
         return self.connection.execute(f"{sql} LIMIT {_SEEN}").fetchall()
 
     def refer(
@@ -95,28 +96,21 @@ class SqliteBed:
 
     def dangling(self, table: FillTable, reference: Reference) -> int:
         """Count rows whose reference leads nowhere."""
-        sql = f"SELECT count(*) FROM {quote(table.name)} AS child WHERE {self._leads_nowhere(reference)}"
+        condition = reference.leads_nowhere(quote(reference.parent))
+        sql = f"SELECT count(*) FROM {quote(table.name)} AS child WHERE {condition}"
         return int(self.connection.execute(sql).fetchone()[0])
 
     def drop(self, table: FillTable, reference: Reference) -> int:
         """Delete rows whose reference leads nowhere."""
-        sql = f"DELETE FROM {quote(table.name)} AS child WHERE {self._leads_nowhere(reference)}"
+        condition = reference.leads_nowhere(quote(reference.parent))
+        sql = f"DELETE FROM {quote(table.name)} AS child WHERE {condition}"
         return int(self.connection.execute(sql).rowcount)
-
-    def _leads_nowhere(self, reference: Reference) -> str:
-        present = " AND ".join(f"child.{quote(name)} IS NOT NULL" for name in reference.columns)
-        return f"{present} AND {self._is_loose(reference)}"
 
     def _handle(self, name: str) -> tuple[str, ...]:
         table = self._by_name[fold(name)]
         if not table.is_without_rowid:
             return ("_rowid_",)
         return tuple(quote(column.name) for column in table.columns if column.key_position)
-
-    def _is_loose(self, reference: Reference) -> str:
-        pairs = zip(reference.columns, reference.parent_columns)
-        same = " AND ".join(f"parent.{quote(theirs)} = child.{quote(mine)}" for mine, theirs in pairs)
-        return f"NOT EXISTS (SELECT 1 FROM {quote(reference.parent)} AS parent WHERE {same})"
 
     def _try(self, sql: str, values: Sequence[Value], table: FillTable) -> Refusal | None:
         self.connection.execute("SAVEPOINT attempt")

@@ -13,6 +13,7 @@ from random import Random
 from typing import Protocol
 
 from datalayer.schema.rehearse.values import OMIT, Column, Omit, Rule, Value, values_of
+from datalayer.schema.tokens import quote
 
 __all__ = ["Bed", "FillTable", "Filled", "Reference", "Refusal", "Row", "fill"]
 
@@ -29,6 +30,17 @@ class Reference:
     columns: tuple[str, ...]
     parent: str
     parent_columns: tuple[str, ...]
+
+    def is_loose(self, parent: str) -> str:
+        """Write the condition, in the SQL of both engines, that a row `child` refers to no row of a place."""
+        pairs = zip(self.columns, self.parent_columns)
+        same = " AND ".join(f"parent.{quote(theirs)} = child.{quote(mine)}" for mine, theirs in pairs)
+        return f"NOT EXISTS (SELECT 1 FROM {parent} AS parent WHERE {same})"
+
+    def leads_nowhere(self, parent: str) -> str:
+        """Write the condition that it does so although it is set."""
+        present = " AND ".join(f"child.{quote(name)} IS NOT NULL" for name in self.columns)
+        return f"{present} AND {self.is_loose(parent)}"
 
 
 @dataclass(frozen=True, slots=True)

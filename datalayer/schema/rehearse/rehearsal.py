@@ -29,12 +29,13 @@ from datalayer.schema.validate.finding import RuleFinding
 __all__ = ["rehearse"]
 
 _SYNTHETIC_ROWS = 3
-# who runs a folder of such a layout, where nobody says so
+# who runs a folder of such a layout, where nobody says so; prisma's files switch foreign keys off themselves,
+# which holds there as it does in our own run
 _TOOLS: Mapping[Layout, Tool] = {
     "numbered": "datalayer",
     "drizzle": "plain",
     "d1": "d1",
-    "prisma": "plain",
+    "prisma": "datalayer",
     "flyway": "plain",
 }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +388,26 @@ def test_a_run_that_was_undone_leaves_no_backup_and_keeps_those_of_others(
 
     assert {*kept.parent.iterdir()} == files
     assert _rows(engine) == [2]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_backup_stays_where_a_python_file_may_have_kept_what_it_did(
+    engine: Engine, tmp_path: Path
+) -> None:
+    first = "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)"
+    run(engine, folder_of(tmp_path / "m", first))
+    text = (
+        "def up(engine):\n    engine.write('DELETE FROM a')\n    engine.connection().execute('COMMIT')\n"
+        "    raise ValueError('too late')\n"
+    )
+    folder = make_folder(tmp_path / "m", {"0002_step.py": text})
+
+    with pytest.raises(MigrationRefused):
+        run(engine, folder, store_of=lambda engine: engine)
+
+    (kept,) = [one for one in (tmp_path / "backups").iterdir() if one.suffix == ".db"]
+    with closing(sqlite3.connect(kept)) as copy:
+        assert copy.execute("SELECT x FROM a").fetchall() == [(1,)]
 
 
 def test_no_backup_is_taken_when_nobody_wants_one(engine: Engine, tmp_path: Path, data_home: Path) -> None:
