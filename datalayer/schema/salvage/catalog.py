@@ -75,14 +75,8 @@ def statements_of(schema: Schema) -> list[Entry]:
     return [*tables, *indexes, *views, *triggers]
 
 
-def read_catalog(
-    entries: Iterable[Entry], expected: Schema | None, numbers: tuple[int, int], *, is_whole: bool
-) -> Catalog:
-    """Make a schema of the entries of a file; `numbers` are its user_version and application_id.
-
-    `is_whole` says that no part of sqlite_schema is missing: then a table that only the expected schema has
-    was never there.
-    """
+def read_catalog(entries: Iterable[Entry], expected: Schema | None, numbers: tuple[int, int]) -> Catalog:
+    """Make a schema of the entries of a file; `numbers` are its user_version and application_id."""
     wanted = [] if expected is None else statements_of(expected)
     mended = [_mended(entry, wanted) for entry in entries]
     found = list({(entry.kind, fold(entry.name)): entry for entry in mended}.values())
@@ -104,11 +98,11 @@ def read_catalog(
                 borrowed = True
             else:
                 given_up.append(entry)
-        if not is_whole or not made:
-            for entry in wanted:
-                if not _is_made(scratch, entry) and make(entry):
-                    made.append(entry)
-                    borrowed = True
+        # a row of sqlite_schema may be gone without a trace, so what is expected is looked for in any case
+        for entry in wanted:
+            if not _is_made(scratch, entry) and make(entry):
+                made.append(entry)
+                borrowed = True
         schema = read(scratch)
     schema = _numbered(schema, numbers)
     source = "file" if not borrowed else "both" if any(entry in found for entry in made) else "expected"

@@ -116,9 +116,10 @@ class Content:
         header = header_of(page, start_of(number), assume)
         if header is None or header.is_table:
             return
+        end = self.end_of(number)
         for at in header.pointers:
             cell = cell_at(page, at, header.kind, self.usable) if at >= header.pointers_end else None
-            values = None if cell is None else self.decoded(number, page, cell)
+            values = None if cell is None or cell.end > end else self.decoded(number, page, cell)
             yield Record(0, values, number, at)
 
     def records(self, tree: Tree, most: int | None = None) -> Iterator[Record]:

@@ -18,6 +18,7 @@ class FileBytes:
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
         self._size = self._file.seek(0, os.SEEK_END)
+        self._skipped = 0
 
     def __len__(self) -> int:
         return self._size
@@ -26,8 +27,13 @@ class FileBytes:
         start, stop, _ = piece.indices(self._size)
         if stop <= start:
             return b""
-        self._file.seek(start)
+        self._file.seek(start + self._skipped)
         return self._file.read(stop - start)
+
+    def skip(self, count: int) -> None:
+        """Leave out the first bytes from now on."""
+        self._skipped += count
+        self._size -= count
 
     def close(self) -> None:
         """Close the file."""

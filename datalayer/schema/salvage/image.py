@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema.salvage.filebytes import FileBytes
-from datalayer.schema.salvage.header import Stamps, find_layout, read_stamps, stamp_problems
+from datalayer.schema.salvage.header import MAGIC, Stamps, find_layout, read_stamps, stamp_problems
 from datalayer.schema.salvage.journal import JournalContent, read_journal
 from datalayer.schema.salvage.outcome import Problem
 from datalayer.schema.salvage.pages import is_plausible
@@ -52,6 +52,7 @@ class Image:
         data, wal, journal = _read(path), _beside(path, "-wal"), _beside(path, "-journal")
         if not len(data) and len(wal) <= 32:
             raise DatabaseCorrupt(f"{path} is empty", hint="restore a backup")
+        data, cut = _from_magic(data)
         stamps = read_stamps(data[:100])
         layout = find_layout(data, stamps, wal_page_size(wal))
         count = -(-len(data) // layout.page_size)
@@ -62,6 +63,8 @@ class Image:
         frames = read_wal(wal, layout.page_size, judge) if wal else None
         undo = read_journal(journal, layout.page_size) if journal else None
         problems = [*stamp_problems(stamps, layout, max(count, 1))]
+        if cut:
+            problems.append(Problem("shift", 1, f"{cut} bytes stand before the database"))
         if frames is not None and frames.page_count != count:
             # in WAL mode the main file lags behind, and so does the count in its header
             problems = [problem for problem in problems if problem.kind != "page-count"]
@@ -122,8 +125,8 @@ class Image:
         if 1 in pages:
             stamps = read_stamps(pages[1])
             every = (*stamp_problems(stamps, self.layout, count), *problems)
-        # a number beyond this is no page's: the log would have to hold all that lie between
-        count = min(count, self.page_count + len(pages) + 1)
+        # a number far beyond what the files hold is no page's
+        count = min(count, 8 * (self.page_count + len(pages)) + 1)
         kept = {number: page for number, page in pages.items() if number <= count}
         return Reading(name, self.layout, count, self.data, kept, (Segment(1, 0),), every)
 
@@ -139,6 +142,18 @@ class Image:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _from_magic(data: bytes | FileBytes) -> tuple[bytes | FileBytes, int]:
+    """Give a file from where its database begins, and how many bytes stand before it."""
+    start = data[: 1 << 20]
+    at = start.find(MAGIC)
+    if at <= 0 or read_stamps(start[at : at + 100]).fractions != b"\x40\x20\x20":
+        return data, 0
+    if isinstance(data, FileBytes):
+        data.skip(at)
+        return data, at
+    return data[at:], at
 
 
 def _read(path: Path) -> bytes | FileBytes:

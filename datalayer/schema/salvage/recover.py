@@ -82,9 +82,11 @@ def choose(
         reading = realign(reading, read_stamps(image.data[:100]))
         found = survey(reading, _stamps(reading), expected, progress)
         faults = untidiness(found)
+        if not _has_content(found):
+            continue
         if best is None or faults < least:
             best, least = (reading, found), faults
-    if best is None or not _has_content(best[1]):
+    if best is None:
         raise DatabaseCorrupt(
             f"{image.path} holds nothing of a SQLite database",
             why="no page of it looks like one; it may be encrypted or another kind of file",

@@ -74,7 +74,7 @@ def survey(
     if not is_whole:
         entries += _stray_entries(content, entries)
     numbers = (stamps.user_version, stamps.application_id)
-    catalog = read_catalog(entries, expected, numbers, is_whole=is_whole)
+    catalog = read_catalog(entries, expected, numbers)
     holdings = {
         fold(table.name): _holding(table) for table in catalog.schema.tables if table.kind != "virtual"
     }

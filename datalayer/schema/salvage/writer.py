@@ -45,7 +45,7 @@ def write(
     """Write a new database; `target` must not exist. `progress` is called with a table and its rows so far.
 
     The schema is the file's own; where `expected` has a table of the same columns, or one that the file
-    lacks, its text counts. Raises DatabaseUnavailable where the target exists or cannot be written; a
+    lacks, its text counts, and so do the numbers that its header should have. Raises DatabaseUnavailable where the target exists or cannot be written; a
     target that was not finished is removed.
     """
     path = Path(target)
@@ -73,8 +73,8 @@ def target_schema(found: Schema, expected: Schema | None) -> Schema:
         tuple(tables),
         tuple(triggers.values()),
         tuple(views.values()),
-        found.user_version,
-        found.application_id,
+        expected.user_version or found.user_version,
+        expected.application_id or found.application_id,
     )
 
 
@@ -116,6 +116,7 @@ class _Writing:
                 self._fill(table)
             for row in self.salvaged.unplaced():
                 self.quarantine(row)
+            self._mend_word_indexes()
             self._make_unique_indexes()
             placeholders = settle(self.connection, self.schema, self.quarantine)
             self.quarantine.flush()
@@ -134,7 +135,7 @@ class _Writing:
             f"page_size = {salvaged.page_size}",
             f"encoding = '{_ENCODINGS[salvaged.encoding]}'",
             f"auto_vacuum = {salvaged.auto_vacuum}",
-            "journal_mode = OFF",
+            "journal_mode = MEMORY",  # without one, a statement that fails could not be undone
             "synchronous = OFF",
             "cache_size = -32768",
             "foreign_keys = OFF",
@@ -165,13 +166,13 @@ class _Writing:
         )
         if source is None or not self._exists(table.name):
             return
-        if table.kind == "shadow":
-            # a virtual table fills its shadow tables when it is made
-            self.connection.execute(f"DELETE FROM {quote(table.name)}")
         text, takes_rowid = insert_text(table), rowid_name(table) is not None
         rows = self._decoded(source)
         done = 0
         while batch := list(islice(rows, _BATCH)):
+            if table.kind == "shadow" and not done:
+                # a virtual table fills its shadow tables when it is made
+                self.connection.execute(f"DELETE FROM {quote(table.name)}")
             self._insert(table, text, batch, takes_rowid=takes_rowid)
             done += len(batch)
             if self.progress is not None:
@@ -202,6 +203,24 @@ class _Writing:
             self.connection.execute(text, _parameters(row, takes_rowid))
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as exc:
             self.quarantine(LostRow(table.name, row.rowid, row.values, f"refused: {exc}"))
+
+    def _mend_word_indexes(self) -> None:
+        """Make the index of a full-text table anew from its rows where the two disagree."""
+        for table in self.schema.tables:
+            if table.kind != "virtual" or "fts" not in fold(table.sql) or not self._exists(table.name):
+                continue
+            name = quote(table.name)
+            for word in ("integrity-check", "rebuild", "integrity-check"):
+                try:
+                    self.connection.execute(f"INSERT INTO {name} ({name}) VALUES (?)", (word,))
+                except sqlite3.DatabaseError as exc:
+                    said = str(exc)
+                else:
+                    said = ""
+                if word == "integrity-check" and not said:
+                    break
+            else:
+                self.faults.append(f"the word index of {table.name} cannot be made: {said}")
 
     def _make_unique_indexes(self) -> None:
         """Make the unique indexes; rows that repeat a key go to lost_and_found, all but the first."""
