@@ -53,35 +53,51 @@ def _with_header(data: bytes, page_size: int, head: tuple[int, int], at: int) ->
     before, sector = head
     pages: dict[int, bytes] = {}
     bad, unsynced = 0, False
-    step = page_size + 8
     while at + sector <= len(data):
         magic, count, nonce, _, _, _ = _HEADER.unpack_from(data, at)
         if magic != _MAGIC:
             break
-        at += sector
-        held = (len(data) - at) // step
-        # -1 means up to the end; 0 stands there until the journal is synced, and so before the file changes
+        # 0 stands there until the journal is synced, and so before the file changes
         unsynced = unsynced or count == 0
-        count = held if count == 0xFFFFFFFF or count == 0 else min(count, held)
-        for record in range(count):
-            place = at + record * step
-            number, page, good = _record(data, place, page_size, nonce)
-            if good and number:
+        end = _next_header(data, at, sector)
+        records = _records(data, at + sector, end, page_size)
+        nonce = _agreed(records, nonce)
+        for place, (number, page, own) in enumerate(records):
+            if own == nonce and number:
                 pages.setdefault(number, page)
-            elif number:
+            elif place < count and number and count != 0xFFFFFFFF:
                 bad += 1
-        at = -(-(at + count * step) // sector) * sector
+        at = end
     if not pages:
         return None
     problems = (Problem("journal-record", None, f"{bad} records of the journal are damaged"),) if bad else ()
     return JournalContent(pages, before or None, problems, not bad and not unsynced)
 
 
-def _record(data: bytes, place: int, page_size: int, nonce: int) -> tuple[int, bytes, bool]:
-    number = _LONG.unpack_from(data, place)[0]
-    page = data[place + 4 : place + 4 + page_size]
-    stored = _LONG.unpack_from(data, place + 4 + page_size)[0]
-    return number, page, stored == (nonce + page_sum(page)) & 0xFFFFFFFF
+def _next_header(data: bytes, at: int, sector: int) -> int:
+    found = data.find(_MAGIC, at + sector)
+    while found >= 0 and found % sector:
+        found = data.find(_MAGIC, found + 1)
+    return found if found >= 0 else len(data)
+
+
+def _records(data: bytes, start: int, end: int, page_size: int) -> list[tuple[int, bytes, int]]:
+    """Give the records between two places as (page number, page, nonce by its checksum)."""
+    found: list[tuple[int, bytes, int]] = []
+    for at in range(start, end - page_size - 7, page_size + 8):
+        page = data[at + 4 : at + 4 + page_size]
+        nonce = (_LONG.unpack_from(data, at + 4 + page_size)[0] - page_sum(page)) & 0xFFFFFFFF
+        found.append((_LONG.unpack_from(data, at)[0], page, nonce))
+    return found
+
+
+def _agreed(records: list[tuple[int, bytes, int]], nonce: int) -> int:
+    """Give the nonce of a header, or the one that the records agree on where that is no record's."""
+    votes = Counter(own for _, _, own in records)
+    if not records or votes[nonce]:
+        return nonce
+    voted, count = votes.most_common(1)[0]
+    return voted if count > 1 and records[0][2] == voted else nonce
 
 
 def _without_header(data: bytes, page_size: int) -> JournalContent | None:
@@ -104,13 +120,7 @@ def _without_header(data: bytes, page_size: int) -> JournalContent | None:
 
 def _first_records(data: bytes, page_size: int, sector: int) -> dict[int, bytes]:
     """Give the pages of the records behind the first header, by the nonce that most of them agree on."""
-    records: list[tuple[int, bytes, int]] = []
-    for at in range(sector, len(data) - page_size - 7, page_size + 8):
-        if data[at : at + 8] == _MAGIC:
-            break
-        page = data[at + 4 : at + 4 + page_size]
-        nonce = (_LONG.unpack_from(data, at + 4 + page_size)[0] - page_sum(page)) & 0xFFFFFFFF
-        records.append((_LONG.unpack_from(data, at)[0], page, nonce))
+    records = _records(data, sector, _next_header(data, 0, sector), page_size)
     if not records:
         return {}
     voted, votes = Counter(nonce for _, _, nonce in records).most_common(1)[0]

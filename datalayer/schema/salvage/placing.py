@@ -21,6 +21,7 @@ __all__ = ["Coverage", "is_suspect", "place"]
 
 _FITS = 0.5
 _MARGIN = 0.04
+_DERIVED = ("_data", "_idx", "_docsize", "_config", "_segments", "_segdir", "_stat")
 _MOST_KEYS = 500_000
 
 
@@ -118,7 +119,7 @@ def _candidates(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) 
     found: list[_Candidate] = []
     for holding in survey.holdings.values():
         shape = holding.shape
-        if not shape.has_rowid:
+        if not shape.has_rowid or _is_derived(holding):
             continue
         misfit = _misfit(shape, sample)
         if misfit >= _FITS or _is_covered(survey, holding, tree):
@@ -136,7 +137,7 @@ def _keyed(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> li
     found: list[_Candidate] = []
     for holding in survey.holdings.values():
         shape = holding.shape
-        if shape.has_rowid or len(sample[0].values or ()) != len(shape.columns):
+        if shape.has_rowid or _is_derived(holding) or len(sample[0].values or ()) != len(shape.columns):
             continue
         misfit = _misfit(shape, sample)
         if misfit < _FITS:
@@ -144,6 +145,11 @@ def _keyed(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> li
             if share >= 0.6:
                 found.append(_Candidate(holding, share - misfit))
     return found
+
+
+def _is_derived(holding: Holding) -> bool:
+    """Whether a full-text table can make the rows of this shadow table anew from its content."""
+    return holding.table.kind == "shadow" and holding.table.name.endswith(_DERIVED)
 
 
 def _misfit(shape: Shape, sample: Sequence[Record]) -> float:

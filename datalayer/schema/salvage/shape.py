@@ -133,7 +133,8 @@ def _against(value: Value, kind: str, is_strict: bool) -> float:
     if isinstance(value, BadText):
         return 0.6
     if kind == "BLOB":
-        return 0.0
+        # a column that takes anything says less than one that fits
+        return 0.03
     if isinstance(value, int | float):
         return 2.0 if kind == "TEXT" else 0.0 if isinstance(value, int) or kind != "INTEGER" else 0.2
     if isinstance(value, bytes):

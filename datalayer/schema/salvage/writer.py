@@ -45,8 +45,8 @@ def write(
     """Write a new database; `target` must not exist. `progress` is called with a table and its rows so far.
 
     The schema is the file's own; where `expected` has a table of the same columns, or one that the file
-    lacks, its text counts, and so do the numbers that its header should have. Raises DatabaseUnavailable where the target exists or cannot be written; a
-    target that was not finished is removed.
+    lacks, its text counts, and so do the numbers that its header should have. Raises DatabaseUnavailable
+    where the target exists or cannot be written; a target that was not finished is removed.
     """
     path = Path(target)
     if path.exists():
