@@ -116,7 +116,7 @@ def _ask(call: Invocation, plan: RepairPlan) -> None:
 
 
 def _repair_server(call: Invocation, expectation: Expectation) -> Result:
-    if call.address.engine == "sqlite":
+    if call.address.display == ":memory:":
         raise UsageError("a database in memory cannot be repaired", hint="name a file by --database")
     if call.arguments.output is not None:
         raise UsageError("--output is for database files", hint="make a copy by `datalayer backup`")
