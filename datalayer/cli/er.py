@@ -16,9 +16,10 @@ _FORMATS = ("mermaid", "svg", "dot")
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--format",
+        metavar="|".join(_FORMATS),
         choices=_FORMATS,
         default=_FORMATS[0],
-        help="mermaid (without a word), svg: the picture itself, or dot for Graphviz",
+        help="mermaid without a word; svg is a picture, dot is for Graphviz",
     )
 
 
