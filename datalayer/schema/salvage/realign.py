@@ -6,7 +6,9 @@ link that leads to what it should, speaks for one side; the place is where both 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from datalayer.schema.salvage.header import Stamps
@@ -23,9 +25,12 @@ from datalayer.schema.salvage.pages import (
 from datalayer.schema.salvage.reading import Reading, Segment
 from datalayer.schema.salvage.walk import start_of
 
-__all__ = ["realign"]
+__all__ = ["realign", "realign_within"]
 
 _LEAST_GAIN = 2.5
+_MOST_SUSPECTS = 60
+_LEAST_VOTES = 3
+_PAGE_START = re.compile(rb"[\x02\x05\x0a\x0d]")
 
 
 def realign(reading: Reading, stamps: Stamps) -> Reading:
@@ -50,6 +55,45 @@ def realign(reading: Reading, stamps: Stamps) -> Reading:
     what = "too many" if distance > 0 else "missing"
     problem = Problem("shift", first - 1, f"{abs(distance)} bytes are {what} before page {first}")
     return reading.shifted(segments, count, mended, problem)
+
+
+def realign_within(reading: Reading, suspects: Sequence[int]) -> Reading:
+    """Give the reading with a run of pages put back that is shifted though the file's length is right.
+
+    That is what bytes inserted in one place and missing in another leave. `suspects` are pages that cannot be
+    read where they should be; the distance is the one at which most of them can.
+    """
+    distance = _voted_distance(reading, suspects)
+    if not distance:
+        return reading
+    gain, first, end = _Evidence(reading, distance).run()
+    if gain <= _LEAST_GAIN:
+        return reading
+    size = reading.layout.page_size
+    segments = (
+        Segment(1, 0),
+        Segment(first, (first - 1) * size + distance),
+        Segment(end, (end - 1) * size),
+    )
+    mended = _mended(reading, first - 1, distance)
+    mended |= _mended(reading, end - 1, -distance, distance)
+    problem = Problem("shift", first, f"pages {first} to {end - 1} are shifted by {distance} bytes")
+    return reading.shifted(segments, reading.page_count, mended, problem)
+
+
+def _voted_distance(reading: Reading, suspects: Sequence[int]) -> int:
+    size, usable = reading.layout.page_size, reading.layout.usable
+    votes = Counter[int]()
+    for number in suspects[:: max(1, len(suspects) // _MOST_SUSPECTS)]:
+        start = max(0, (number - 2) * size)
+        around = reading.data[start : start + 3 * size]
+        for match in _PAGE_START.finditer(around, 0, max(0, len(around) - size)):
+            distance = start + match.start() - (number - 1) * size
+            if 0 < abs(distance) < size and is_plausible(around[match.start() :][:size], 0, usable):
+                header = header_of(around[match.start() :][:size])
+                votes[distance] += 1 if header is not None and len(header.pointers) > 1 else 0
+    distance, count = votes.most_common(1)[0] if votes else (0, 0)
+    return distance if count >= _LEAST_VOTES else 0
 
 
 def _distances(reading: Reading, stamps: Stamps) -> list[int]:
@@ -136,6 +180,18 @@ class _Evidence:
         inside = [cell is not None and link.low < cell.rowid <= link.high for cell in ends]
         return 1.0 if all(inside) else 0.0
 
+    def run(self) -> tuple[float, int, int]:
+        """Give the run of pages that gains most by being shifted: gain, first page, page behind it."""
+        self.split()
+        best, gain, first = (0.0, 0, 0), 0.0, 2
+        for number in range(2, self.count + 1):
+            if gain <= 0:
+                gain, first = 0.0, number
+            gain += self.there[number] - self.here[number]
+            if gain > best[0]:
+                best = (gain, first, number + 1)
+        return best
+
     def _best(self) -> tuple[float, int]:
         least = 2 if self.distance > 0 else 2 - self.distance // self.size
         gain = sum(self.there[least:]) - sum(self.here[least:])
@@ -165,11 +221,11 @@ def _overflows(page: bytes, header: PageHeader, usable: int) -> Iterator[int]:
             yield cell.overflow
 
 
-def _mended(reading: Reading, number: int, distance: int) -> dict[int, bytes]:
+def _mended(reading: Reading, number: int, distance: int, shift: int = 0) -> dict[int, bytes]:
     """Put together the page that the place lies in: its start from here, its end from there."""
     size, usable = reading.layout.page_size, reading.layout.usable
-    start = (number - 1) * size
-    here = reading.data[start : start + size].ljust(size, b"\0")
+    start = (number - 1) * size + shift
+    here = reading.data[max(start, 0) : start + size].ljust(size, b"\0")
     there = reading.data[max(start + distance, 0) : start + distance + size].ljust(size, b"\0")
     header = header_of(here, start_of(number))
     if header is None or not header.pointers:

@@ -28,7 +28,7 @@ from datalayer.schema.salvage.outcome import (
 )
 from datalayer.schema.salvage.placing import is_suspect, place
 from datalayer.schema.salvage.reading import Reading
-from datalayer.schema.salvage.realign import realign
+from datalayer.schema.salvage.realign import realign, realign_within
 from datalayer.schema.salvage.rows import TableRows
 from datalayer.schema.salvage.survey import Holding, Progress, Survey, survey
 from datalayer.schema.salvage.walk import Tree
@@ -48,6 +48,9 @@ __all__ = [
     "choose",
     "salvage",
 ]
+
+
+_LEAST_SUSPECTS = 3
 
 
 def salvage(
@@ -84,6 +87,7 @@ def choose(
         faults = untidiness(found)
         if not _has_content(found):
             continue
+        reading, found, faults = _put_right(reading, found, faults, expected)
         if best is None or faults < least:
             best, least = (reading, found), faults
     if best is None:
@@ -93,6 +97,21 @@ def choose(
             hint="restore a backup",
         )
     return best
+
+
+def _put_right(
+    reading: Reading, found: Survey, faults: int, expected: Schema | None
+) -> tuple[Reading, Survey, int]:
+    """Try whether a run of pages that cannot be read is shifted; keep what is cleaner."""
+    suspects = sorted({problem.page for problem in found.walk.problems if problem.page})
+    if reading.overlay or len(suspects) < _LEAST_SUSPECTS:
+        return reading, found, faults
+    other = realign_within(reading, [number for number in suspects if number > 1])
+    if other is reading:
+        return reading, found, faults
+    again = survey(other, _stamps(other), expected)
+    less = untidiness(again)
+    return (other, again, less) if less < faults else (reading, found, faults)
 
 
 def untidiness(found: Survey) -> int:
