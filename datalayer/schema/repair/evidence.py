@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "refuse_if_full",
     "sync_file",
     "sync_folder",
+    "tell",
 ]
 
 ENDINGS = ("", "-wal", "-journal", "-shm")
@@ -100,6 +101,14 @@ def keep(path: Path, *, word: str = "repair") -> Evidence:
             raise
         sync_folder(folder.parent)
     return Evidence(folder, path.name, digests)
+
+
+def tell(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write what was done into the folder, as report.json; what is done stays done where that fails."""
+    unfinished = folder / ".report.partial"
+    with suppress(OSError):
+        unfinished.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        unfinished.replace(folder / "report.json")
 
 
 def newest(path: Path, *, word: str = "repair") -> Evidence:

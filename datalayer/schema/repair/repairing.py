@@ -27,6 +27,7 @@ from datalayer.schema.repair.evidence import (
     newest,
     sync_file,
     sync_folder,
+    tell,
 )
 from datalayer.schema.repair.expectation import Expectation
 from datalayer.schema.repair.hold import Hold, hold, openers
@@ -104,7 +105,10 @@ def repair(
         done = _repair_into(file, Path(output).absolute(), expectation, progress)
     else:
         done = _repair_here(file, expectation, yes=yes, progress=progress)
-    return replace(done, seconds=monotonic() - started)
+    done = replace(done, seconds=monotonic() - started)
+    if done.evidence is not None:
+        tell(done.evidence, done.as_object())
+    return done
 
 
 def undo(path: str | os.PathLike[str]) -> Undone:

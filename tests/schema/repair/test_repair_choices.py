@@ -214,6 +214,16 @@ def test_undo_keeps_what_it_replaces_and_knows_when_there_is_nothing(tmp_path: P
     assert done.kept is not None and digests(done.kept / "app.db") == later
 
 
+def test_what_was_done_is_written_beside_the_original_bytes(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    damage(path, "DROP INDEX notes_owner_title")
+
+    report = repair(path, expectation(tmp_path))
+
+    assert report.evidence is not None
+    assert json.loads((report.evidence / "report.json").read_text(encoding="utf-8")) == report.as_object()
+
+
 def test_a_plan_says_what_the_repair_then_does(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     damage(path, "DROP INDEX notes_owner_title", "DELETE FROM owners WHERE id = 5")
