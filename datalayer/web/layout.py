@@ -142,8 +142,9 @@ class _Part:
             self._columns[node.layer].append(node)
         self._order()
         self._settle()
+        self._widths = [max(node.width for node in column) for column in self._columns]
         self._x = self._column_places()
-        self.width = self._x[-1] + max(node.width for node in self._columns[-1])
+        self.width = self._x[-1] + self._widths[-1]
         self.width += _GAP_X // 2 if any(one.tail == one.head for _, one in self._links) else 0
         self.height = round(max(node.y + node.height for node in every))
         self.places = {name: Place(self._x[node.layer], round(node.y)) for name, node in self._nodes.items()}
@@ -189,8 +190,8 @@ class _Part:
 
     def _column_places(self) -> list[int]:
         places, x = [0], 0
-        for column in self._columns[:-1]:
-            x += max(node.width for node in column) + _GAP_X
+        for width in self._widths[:-1]:
+            x += width + _GAP_X
             places.append(x)
         return places
 
@@ -204,16 +205,13 @@ class _Part:
         lane = self._lanes[link.tail, link.head]
         between: list[tuple[int, int]] = []
         for node in lane[::-1] if is_leftward else lane:
-            near, far = self._x[node.layer], self._x[node.layer] + self._width(node.layer)
+            near, far = self._x[node.layer], self._x[node.layer] + self._widths[node.layer]
             y = round(node.middle)
             between += [(far, y), (near, y)] if is_leftward else [(near, y), (far, y)]
         tail_x, head_x = self._x[tail.layer], self._x[head.layer]
         if is_leftward:
             return (tail_x, start), *between, (head_x + head.width, end)
         return (tail_x + tail.width, start), *between, (head_x, end)
-
-    def _width(self, layer: int) -> int:
-        return max(node.width for node in self._columns[layer])
 
 
 def _wish(node: _Node) -> float:
