@@ -6,10 +6,11 @@ import json
 import sqlite3
 import stat
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from support.commands import Run
-from support.odd_names import make_odd_database
+from support.odd_names import ODD_NAMES, make_odd_database
 from support.web_pages import Page, read_page
 
 from datalayer.store import connect
@@ -86,6 +87,25 @@ def test_names_on_the_page_are_escaped(run: Run, odd_database: Path, tmp_path: P
         assert name in found.text
     assert "turned \\u202e round" in found.text
     assert "\u202e" not in text
+
+
+def test_names_of_a_server_are_escaped_and_drawn(run: Run, postgres_database: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    with connect(postgres_database) as store, store.transaction():
+        for name in ODD_NAMES:
+            quoted = store.engine.dialect.quote(name[:60])
+            store.engine.connection().execute(
+                f"CREATE TABLE {quoted} (id integer PRIMARY KEY, {quoted} text)"
+            )
+
+    answer = run("report", "--html", page, "--database", postgres_database, "--no-schema")
+    drawn = run("er", "--format", "svg", "--database", postgres_database)
+
+    assert (answer.code, answer.err, drawn.code) == (0, "", 0)
+    found = written(page)
+    for name in ("<script>alert(1)</script>", "&amp; #35; %% {brace} [bracket]", "]]> --> </svg>"):
+        assert name in found.text
+    ElementTree.fromstring(drawn.out)
 
 
 def test_no_value_of_a_row_is_told(run: Run, odd_database: Path, tmp_path: Path) -> None:
