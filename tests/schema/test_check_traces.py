@@ -109,7 +109,9 @@ def test_checking_leaves_every_file_as_it_was(state: str, tmp_path: Path) -> Non
 
     full, quick = look(path), look(path, quick=True)
 
-    assert (ids(full), ids(quick)) == (expected, expected)
+    # what accounts for every page has names of its own for it
+    told = [id_ for id_ in ids(full) if not id_.startswith("DL-C1")]
+    assert (told, ids(quick)) == (expected, expected)
     assert files_of(folder) == before
 
 

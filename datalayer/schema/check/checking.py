@@ -15,12 +15,12 @@ from pathlib import Path
 
 from datalayer.engine.connection import Engine
 from datalayer.engine.holders import find_holders
-from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable
+from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable, DataLayerError
 from datalayer.schema.check import postgres
 from datalayer.schema.check.drift import drift, migrations_out_of_step
 from datalayer.schema.check.filebytes import is_open_here
-from datalayer.schema.check.observing import observed
-from datalayer.schema.check.outline import Outline, outline
+from datalayer.schema.check.observing import observed, private_copy
+from datalayer.schema.check.outline import Outline, damaged_frames, outline
 from datalayer.schema.check.rule import Inspection, Rule, broken_rules
 from datalayer.schema.check.structure import (
     broken_references,
@@ -33,6 +33,7 @@ from datalayer.schema.check.surroundings import FATAL, locked, surroundings
 from datalayer.schema.check.values import broken_values, doubles
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.salvage.findings import inspect as inspect_bytes
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.target import Target, target_of
 from datalayer.schema.tokens import fold
@@ -44,6 +45,8 @@ Progress = Callable[[int, int], None]
 
 BUSY_TIMEOUT_S = 5.0
 _TICKS = 2_000_000
+# with these, every page is worth a look without SQLite
+_DAMAGE = ("DL-C001", "DL-C013", "DL-C079", "DL-C082", "DL-C083", "DL-C084")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +152,43 @@ def _file(path: Path, wanted: _Wanted, busy_timeout_s: float) -> list[Finding]:
     except OSError as exc:
         message = f"{path} cannot be read: {exc.strerror}"
         return [*findings, Finding("DL-C075", "error", None, None, 1, message, "manual")]
+    bad_frames = None if wanted.quick else damaged_frames(seen)
+    if bad_frames is not None:
+        seen = replace(seen, findings=(*seen.findings, bad_frames))
     findings += seen.findings
-    if not seen.is_database or not seen.size:
-        return findings
+    if seen.is_database and seen.size:
+        findings += _contents(seen, wanted, busy_timeout_s)
+    if not wanted.quick and any(one.id in _DAMAGE and one.severity == "error" for one in findings):
+        findings += _by_bytes(seen, wanted)
+    return findings
+
+
+def _contents(seen: Outline, wanted: _Wanted, busy_timeout_s: float) -> list[Finding]:
+    """Look at the database with SQLite, where it can be opened."""
     try:
-        return findings + observed(
-            seen, lambda engine: _snapshot(engine, wanted), busy_timeout_s=busy_timeout_s
-        )
+        return observed(seen, lambda engine: _snapshot(engine, wanted), busy_timeout_s=busy_timeout_s)
     except DatabaseBusy:
-        return [*findings, locked(path)]
+        return [locked(seen.path)]
     except DatabaseUnavailable as exc:
         message = ": ".join(part for part in (exc.what, exc.why) if part)
-        return [*findings, Finding("DL-C075", "error", None, None, 1, message, "manual")]
-    except DatabaseCorrupt as exc:
-        return [*findings, _unreadable(str(exc.__cause__ or exc.why or exc.what))]
+        return [Finding("DL-C075", "error", None, None, 1, message, "manual")]
+    except DataLayerError as exc:
+        # a damaged header can make SQLite refuse the file in other words than that it is damaged
+        return [_unreadable(str(exc.__cause__ or exc.why or exc.what))]
+
+
+def _by_bytes(seen: Outline, wanted: _Wanted) -> list[Finding]:
+    """Account for every page of a damaged file without SQLite, and tell more than SQLite does."""
+    try:
+        if not is_open_here(seen.path):
+            found = inspect_bytes(seen.path, wanted.schema, progress=wanted.progress)
+            # what somebody wrote meanwhile is no damage
+            return found if outline(seen.path).state == seen.state else []
+        with private_copy(seen) as path:
+            return inspect_bytes(path, wanted.schema, progress=wanted.progress)
+    except (DataLayerError, OSError):
+        # what there is to tell has been told
+        return []
 
 
 def _without_live_journal(seen: Outline) -> Outline:

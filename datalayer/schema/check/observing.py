@@ -24,7 +24,7 @@ from datalayer.errors import DatabaseUnavailable
 from datalayer.schema.check.filebytes import copy_file
 from datalayer.schema.check.outline import Outline, outline
 
-__all__ = ["Observer", "observed"]
+__all__ = ["Observer", "observed", "private_copy"]
 
 T = TypeVar("T")
 _ATTEMPTS = 3
@@ -63,7 +63,8 @@ def observed(first: Outline, look: Callable[[Observer], T], *, busy_timeout_s: f
     for attempt in range(_ATTEMPTS):
         manner = _manner(now)
         if manner is None:
-            with _private_copy(now) as path:
+            with private_copy(now) as path:
+                _settle(path)
                 return _with(Observer(path, "", shown=now.path, busy_timeout_s=busy_timeout_s), look)
         is_last = attempt == _ATTEMPTS - 1
         try:
@@ -103,14 +104,19 @@ def _manner(now: Outline) -> str | None:
 
 
 def _is_harmless(now: Outline) -> bool:
-    """Whether all that is wrong with the companions is a shared memory that nobody looks at."""
-    wrong = {one.object for one in now.findings if one.id in ("DL-C079", "DL-C080", "DL-C082", "DL-C083")}
-    return wrong == {"-shm"}
+    """Whether nothing is wrong with the companions but what SQLite does not look at."""
+    signs = ("DL-C079", "DL-C080", "DL-C082", "DL-C083")
+    wrong = [one for one in now.findings if one.id in signs]
+    return all(one.severity == "info" or one.object == "-shm" for one in wrong)
 
 
 @contextmanager
-def _private_copy(now: Outline) -> Generator[Path]:
-    """Copy the file with its log and journal to a folder of its own, for as long as the block runs."""
+def private_copy(now: Outline) -> Generator[Path]:
+    """Copy the file with its log and journal to a folder of its own, for as long as the block runs.
+
+    Raises:
+        DatabaseUnavailable: no room, or no permission.
+    """
     needed = 2 * (now.size + (now.wal_size or 0) + (now.journal_size or 0))
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
@@ -131,13 +137,11 @@ def _private_copy(now: Outline) -> Generator[Path]:
             raise DatabaseUnavailable(
                 f"{now.path} cannot be copied", why=exc.strerror, hint="check permissions and free room"
             ) from exc
-        # SQLite rolls a hot journal back on the copy, which a connection that only reads cannot
-        _settle(copy)
         yield copy
 
 
 def _settle(copy: Path) -> None:
-    """Let SQLite bring the copy to the state in which the next program would find it."""
+    """Let SQLite roll a hot journal back on the copy, which a connection that only reads cannot."""
     if not copy.with_name(f"{copy.name}-journal").exists():
         return
     connection = sqlite3.connect(copy, isolation_level=None)

@@ -229,7 +229,9 @@ def _samples(table: Table) -> Iterator[tuple[str | None, str]]:
         yield None, f"SELECT * FROM {name} LIMIT 1"
     else:
         key = quote(rowid)
-        ends = f"SELECT min({key}) AS low, max({key}) AS high FROM {name} NOT INDEXED"
+        # one at a time: for both at once SQLite reads the whole table
+        low, high = (f"(SELECT {end}({key}) FROM {name} NOT INDEXED)" for end in ("min", "max"))
+        ends = f"SELECT {low} AS low, {high} AS high"
         places = " UNION ALL ".join(f"SELECT {part} AS part" for part in range(0, 17))
         # 16 leaves, evenly spread over the rowids, with the overflow pages of one row each
         yield (

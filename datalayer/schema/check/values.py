@@ -23,17 +23,28 @@ __all__ = ["broken_values", "doubles"]
 
 Tick = Callable[[int], None]
 _FEW_BYTES, _MANY_BYTES = 1 << 20, 4 << 20
-_MOST_IN_CHUNK = 16_384
+_MOST_IN_RANGE = 16_384
+# so many terms an expression may have at most (sqlite.org/limits.html, depth of an expression)
+_MOST_RULES = 200
 _ID = {"not-null": "DL-C005", "check": "DL-C003", "type": "DL-C006", "unique": "DL-C009"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Questions:
-    """What is asked of a table: conditions that no row may meet, columns whose texts must be UTF-8."""
+    """What is asked of a table in one pass: aggregates, and which of their answers mean trouble.
 
-    checks: tuple[Check, ...]
-    conditions: tuple[str, ...]
+    `rules` count the rows that break a CHECK; `kinds` give the storage class of a column's least or greatest
+    value (numbers sort before texts, texts before blobs), with those that are misfits; `texts` are joined.
+    """
+
+    rules: str
+    kinds: tuple[tuple[str, frozenset[str]], ...]
     texts: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read the rows for."""
+        return self.rules == "0" and not self.kinds and not self.texts
 
 
 def broken_values(
@@ -54,18 +65,19 @@ def broken_values(
             message = f"the rule {_name(check)} of {table.name} could not be checked: {reason}"
             yield Finding("DL-C004", "warning", table.name, check.name, 1, message, "none")
     misfits = {column.name: _misfit(table, column) for column in table.columns}
-    conditions = [
-        *(f"NOT ({check.expression}\n)" for check in checks),
-        *(condition for condition in misfits.values() if condition is not None),
-    ]
-    texts = tuple(column.name for column in table.columns if is_utf8 and _may_hold_text(table, column))
-    questions = _Questions(tuple(checks), tuple(conditions), texts)
+    texts = [column for column in table.columns if is_utf8 and _may_hold_text(table, column)]
+    questions = _Questions(
+        " OR ".join(f"NOT ({check.expression}\n)" for check in checks[:_MOST_RULES]) or "0",
+        tuple(kind for column in table.columns if (kind := _kind(table, column)) is not None),
+        tuple(_joined(table, column) for column in texts),
+    )
     has_broken, has_bad_text = _pass(connection, table, questions, tick)
+    has_broken = has_broken or len(checks) > _MOST_RULES
     if has_broken or is_suspect:
         for breach in _details(connection, table, checks, misfits, is_suspect=is_suspect):
             yield _finding(breach, table)
     if has_bad_text:
-        yield from _bad_texts(connection, table, texts)
+        yield from _bad_texts(connection, table, [column.name for column in texts])
 
 
 def doubles(connection: sqlite3.Connection, table: Table, names: Collection[str]) -> Iterator[Finding]:
@@ -116,6 +128,17 @@ def _misfit(table: Table, column: Column) -> str | None:
     return None
 
 
+def _kind(table: Table, column: Column) -> tuple[str, frozenset[str]] | None:
+    """Give the aggregate that tells whether a column holds a misfit; half the cost of asking each value."""
+    if _misfit(table, column) is None:
+        return None
+    # in plain byte order: a collation of the app's may be unknown here
+    name = f"{quote(column.name)} COLLATE BINARY"
+    if affinity(column, table) == "TEXT":
+        return f"typeof(min({name}))", frozenset({"integer", "real"})
+    return f"typeof(max({name}))", frozenset({"text", "blob"})
+
+
 def _may_hold_text(table: Table, column: Column) -> bool:
     if column.generated is not None or column.is_hidden or column is table.rowid_column:
         return False
@@ -124,69 +147,73 @@ def _may_hold_text(table: Table, column: Column) -> bool:
     return affinity(column, table) in ("TEXT", "BLOB", "NUMERIC")
 
 
+def _joined(table: Table, column: Column) -> str:
+    """Give the aggregate that joins a column's texts; joined, they are valid where each of them is."""
+    name = quote(column.name)
+    if affinity(column, table) == "BLOB":
+        return f"group_concat(CASE typeof({name}) WHEN 'text' THEN {name} END)"
+    return f"group_concat({name})"
+
+
 # -- the pass -------------------------------------------------------------------------------------
 
 
 def _pass(
     connection: sqlite3.Connection, table: Table, questions: _Questions, tick: Tick
 ) -> tuple[bool, bool]:
-    """Read the table once; say whether a row meets a condition, and whether a text is not UTF-8."""
-    if not questions.conditions and not questions.texts:
+    """Read the table once; say whether a value may break a rule, and whether a text may not be UTF-8."""
+    if questions.is_empty:
         return False, False
-    answers = ["count(*)"]
-    # as one condition: an aggregate each would cost twice as much
-    broken = " OR ".join(questions.conditions) or "0"
-    answers.append(f"total({broken})" if len(questions.conditions) < 200 else "1")
-    for name in questions.texts:
-        column = table.column(name)
-        strict = table.is_strict and column is not None and fold(column.type) == "text"
-        quoted = quote(name)
-        answers.append(
-            f"group_concat({quoted})"
-            if strict
-            else f"group_concat(CASE typeof({quoted}) WHEN 'text' THEN {quoted} END)"
-        )
     before = connection.text_factory
     connection.text_factory = bytes
     try:
-        return _read_through(connection, table, answers, tick)
+        if rowid_name(table) is not None:
+            return _by_ranges(connection, table, questions, tick)
+        kinds = [sql for sql, _ in questions.kinds]
+        listed = ", ".join(["count(*)", f"total({questions.rules})", *kinds])
+        row = connection.execute(f"SELECT {listed} FROM {quote(table.name)}").fetchone()
+        tick(int(row[0]))
+        # no way to go on from a place in it, so texts are read row by row
+        has_bad_text = bool(questions.texts) and _has_bad_text(connection, table)
+        return bool(row[1]) or _is_misfit(questions, row[2:]), has_bad_text
     finally:
         connection.text_factory = before
 
 
-def _read_through(
-    connection: sqlite3.Connection, table: Table, answers: Sequence[str], tick: Tick
+def _by_ranges(
+    connection: sqlite3.Connection, table: Table, questions: _Questions, tick: Tick
 ) -> tuple[bool, bool]:
-    name, rowid = quote(table.name), rowid_name(table)
-    listed = ", ".join(answers)
-    if rowid is None or any("rowid" in answer.lower() for answer in answers):
-        # no way to go on from a place in it: texts are read row by row
-        row = connection.execute(f"SELECT {', '.join(answers[:2])} FROM {name}").fetchone()
-        tick(int(row[0]))
-        return bool(row[1]), len(answers) > 2 and _has_bad_text(connection, table)
-    place = quote(_unused(table))
-    # the order is the table's own: without it an index may be read instead
-    # put together anew each time: a name may hold braces, or any other mark of a gap
-    start = (
-        f"SELECT {listed}, max({place}) FROM (SELECT *, {quote(rowid)} AS {place} FROM {name} NOT INDEXED"
-        f" WHERE {quote(rowid)}"
-    )
-    end = f"? ORDER BY {quote(rowid)} LIMIT ?) AS {name}"
+    """Ask a range of rowids at a time: what is joined stays small, and progress can be told."""
+    name, key = quote(table.name), quote(rowid_name(table) or "rowid")
+    kinds = [sql for sql, _ in questions.kinds]
+    listed = ", ".join(["count(*)", f"total({questions.rules})", *kinds, *questions.texts])
+    ask = f"SELECT {listed} FROM {name} NOT INDEXED WHERE {key} >= ?"
+    step = f"SELECT {key} FROM {name} NOT INDEXED WHERE {key} >= ? ORDER BY {key} LIMIT 1 OFFSET ?"
     has_broken = has_bad_text = False
-    last, size, sign = -(1 << 63), 256, ">="
+    size, low = 256, -(1 << 63)
     while True:
-        count, broken, *texts, last = connection.execute(f"{start} {sign} {end}", (last, size)).fetchone()
-        if not count:
-            return has_broken, has_bad_text
-        tick(count)
-        has_broken = has_broken or bool(broken)
+        following = connection.execute(step, (low, size)).fetchone()
+        if following is None:
+            count, broken, *answers = connection.execute(ask, (low,)).fetchone()
+        else:
+            count, broken, *answers = connection.execute(f"{ask} AND {key} < ?", (low, *following)).fetchone()
+        texts = answers[len(kinds) :]
+        has_broken = has_broken or bool(broken) or _is_misfit(questions, answers)
         has_bad_text = has_bad_text or not all(map(_is_valid, texts))
-        length = sum(len(text) for text in texts if text is not None)
-        if length < _FEW_BYTES:
-            size = min(size * 2, _MOST_IN_CHUNK)
-        elif length > _MANY_BYTES:
-            size = max(1, size // 2)
-        sign = ">"
+        tick(count)
+        if following is None:
+            return has_broken, has_bad_text
+        low, size = following[0], _next_size(size, sum(len(text) for text in texts if text is not None))
+
+
+def _next_size(size: int, length: int) -> int:
+    if length < _FEW_BYTES:
+        return min(size * 2, _MOST_IN_RANGE)
+    return max(1, size // 2) if length > _MANY_BYTES else size
+
+
+def _is_misfit(questions: _Questions, answers: Sequence[bytes]) -> bool:
+    return any(answer.decode() in bad for answer, (_, bad) in zip(answers, questions.kinds))
 
 
 def _is_valid(text: bytes | None) -> bool:
@@ -205,13 +232,6 @@ def _has_bad_text(connection: sqlite3.Connection, table: Table) -> bool:
         if not all(_is_valid(value) for value in row if isinstance(value, bytes)):
             return True
     return False
-
-
-def _unused(table: Table) -> str:
-    name = "place"
-    while table.column(name) is not None:
-        name += "_"
-    return name
 
 
 # -- the closer look ------------------------------------------------------------------------------
