@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from datalayer.schema.salvage.header import Stamps
 from datalayer.schema.salvage.outcome import Problem
@@ -28,6 +29,7 @@ from datalayer.schema.salvage.walk import start_of
 __all__ = ["realign", "realign_within"]
 
 _LEAST_GAIN = 2.5
+_HINT = 0.02  # nearly any page can be one of overflow: this only decides between equals
 _MOST_SUSPECTS = 60
 _LEAST_VOTES = 3
 _PAGE_START = re.compile(rb"[\x02\x05\x0a\x0d]")
@@ -154,8 +156,8 @@ class _Evidence:
         links = _overflows(page, header, self.usable) if header.is_leaf else ()
         for first in links:
             if 1 <= first <= self.count:
-                self.here[first] += 0.5 * self._is_overflow(first, 0)
-                self.there[first] += 0.5 * self._is_overflow(first, self.distance)
+                self.here[first] += _HINT * self._is_overflow(first, 0)
+                self.there[first] += _HINT * self._is_overflow(first, self.distance)
         for link in () if header.is_leaf else _links(page, header, self.usable):
             if 1 <= link.child <= self.count:
                 self.here[link.child] += self._holds(link, 0)
@@ -175,7 +177,7 @@ class _Evidence:
         if header is None or header.is_table != link.is_table or not header.pointers:
             return 0.0
         if not link.is_table:
-            return 0.2
+            return 0.6
         ends = [cell_at(page, header.pointers[at], header.kind, self.usable) for at in (0, -1)]
         inside = [cell is not None and link.low < cell.rowid <= link.high for cell in ends]
         return 1.0 if all(inside) else 0.0
@@ -193,14 +195,14 @@ class _Evidence:
         return best
 
     def _best(self) -> tuple[float, int]:
-        least = 2 if self.distance > 0 else 2 - self.distance // self.size
-        gain = sum(self.there[least:]) - sum(self.here[least:])
-        best = (gain, least)
-        for first in range(least + 1, self.count + 2):
-            gain += self.here[first - 1] - self.there[first - 1]
-            if gain > best[0]:
-                best = (gain, first)
-        return best
+        """Weigh every place; what speaks for pages that would be missing there counts against it."""
+        aligned = self.distance < 0 and self.distance % self.size == 0
+        gone = -self.distance // self.size if aligned else 0
+        here = list(accumulate(reversed(self.here)))[::-1]
+        there = list(accumulate(reversed(self.there)))[::-1]
+        gains = [(there[first] - here[first - gone], first) for first in range(2 + gone, self.count + 2)]
+        # of equals the first place
+        return max(gains, key=lambda pair: (pair[0], -pair[1])) if gains else (0.0, 2)
 
 
 def _links(page: bytes, header: PageHeader, usable: int) -> Iterator[_Link]:

@@ -21,6 +21,7 @@ __all__ = ["TableRows"]
 
 _ALL: Range = (-(1 << 63), (1 << 63) - 1)
 _PAGES = 400
+_STRANGE = "it does not look like a row of the table"
 Lost = Callable[[LostRow], None]
 
 
@@ -112,13 +113,24 @@ class TableRows:
                 damaged.append((number, tree.broken.get(number, _ALL)))
                 continue
             for rowid, values, page, _ in records:
-                if values is None or (lives is not None and not lives(rowid)) or not seen.add(rowid):
+                if values is None or (lives is not None and not lives(rowid)):
+                    continue
+                if not self._belongs(rowid, values, is_orphan=lives is not None):
+                    lost(LostRow(self.shape.name, rowid, values, _STRANGE, page))
+                    continue
+                if not seen.add(rowid):
                     continue
                 if len(values) > columns:
                     self._extra(rowid, values, page, lost)
                 yield Row(rowid, finish(rowid, values)[0])
         known = set(tree.leaves)
         damaged.extend(pair for pair in tree.broken.items() if pair[0] not in known)
+
+    def _belongs(self, rowid: int, values: Sequence[Value], *, is_orphan: bool) -> bool:
+        """Whether a record can be a row here; what the schema leads to may have values too many."""
+        if is_orphan:
+            return self.shape.fits(values, rowid)
+        return len(values) >= self.shape.least
 
     def _damaged(
         self, pages: Sequence[tuple[int, Range]], seen: RowidSet, alive: RowidSet | None, lost: Lost
@@ -237,6 +249,9 @@ class TableRows:
             seen = set() if seen is None else seen
         for record in records:
             if record.values is None:
+                continue
+            if seen is not None and not self.shape.fits(record.values):
+                lost(LostRow(self.shape.name, None, record.values, _STRANGE, number))
                 continue
             if seen is not None:
                 mark = tuple(record.values[: len(key)])
