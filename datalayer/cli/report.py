@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from datalayer.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from datalayer.schema.numbered.folder import Folder
-    from datalayer.web.report import Report
+    from datalayer.web.report import Cures, Report
 
 __all__ = ["COMMANDS"]
 
@@ -96,7 +97,23 @@ def _gather(call: Invocation) -> Report:
     folder, options = _expectation(call)
     with Progress(call.terminal, "check", None) as progress:
         findings = check_database(call.choice.target, progress=progress.advance, **options)
-    return report_on(call.choice.target, findings, folder=folder)
+    return report_on(call.choice.target, findings, folder=folder, cures=_cures(call))
+
+
+def _cures(call: Invocation) -> Cures:
+    """Give the commands that help, with the words of this call that they take too."""
+    from datalayer.web.report import Cures
+
+    given = call.arguments
+    schema = ["--schema", given.schema] if given.schema else []
+    folder = ["--dir", given.dir] if given.dir else []
+    rules = ["--rules", given.rules] if given.rules else []
+    bare = ["--no-schema"] if given.no_schema else []
+    return Cures(
+        shlex.join(["datalayer", "migrate", *schema, *folder]),
+        shlex.join(["datalayer", "migrations", "list", *folder]),
+        shlex.join(["datalayer", "repair", "--dry-run", *schema, *bare, *rules]),
+    )
 
 
 def _expectation(call: Invocation) -> tuple[Folder | None, Mapping[str, Any]]:

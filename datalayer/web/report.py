@@ -26,7 +26,7 @@ from datalayer.schema.numbered.status import MigrationStatus, status
 from datalayer.store import Store, connect
 from datalayer.web.last_repair import LastRepair, last_repair
 
-__all__ = ["Health", "MigrationLine", "Report", "report_on"]
+__all__ = ["Cures", "Health", "MigrationLine", "Report", "report_on"]
 
 Part = TypeVar("Part")
 
@@ -43,6 +43,15 @@ _TOLD_BRIEFLY = {
 }
 _NAMES_A_ROW = frozenset({"DL-C060", "DL-C061", "DL-C062"})
 _ORDER = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Cures:
+    """The commands that help, with the words that say which schema is meant."""
+
+    migrate: str = "datalayer migrate"
+    list_migrations: str = "datalayer migrations list"
+    repair: str = "datalayer repair --dry-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,9 @@ class MigrationLine:
     applied_at: datetime | None
     duration_ms: int | None
     checksum: str
+
+
+_CURES = Cures()
 
 
 @dataclass(slots=True)
@@ -131,35 +143,41 @@ class Report:
         return not (self.counts["error"] or self.counts["warning"] or self.unread or waits)
 
 
-def report_on(target: str, findings: Sequence[Finding], *, folder: Folder | None = None) -> Report:
+def report_on(
+    target: str,
+    findings: Sequence[Finding],
+    *,
+    folder: Folder | None = None,
+    cures: Cures = _CURES,
+) -> Report:
     """Gather what the report says of a database, given by path or URL, beside what a check found.
 
     Reads only, and leaves no trace beside a file; counts every table. A file that cannot be opened is told of
     as far as that goes (`is_open` of the report). `folder` has the migrations to compare with, None where
-    none are expected.
+    none are expected, `cures` the commands to name.
 
     Raises DatabaseUnavailable (missing, no permission, refused), DatabaseBusy.
     """
-    address = Address.parse(target)
+    address, health = Address.parse(target), _health(findings, cures)
     path = address.path
     if path is None:
         with connect(target, read_only=True, create=False) as store:
-            return _gather(address, store, findings, folder)
+            return _gather(address, store, health, folder)
     with disk_errors(path, "read"):
         seen = outline(path)
     if not seen.is_database or not seen.size:
-        worst = next((one for one in findings if one.severity == "error"), None)
-        return _unopened(address, findings, worst.message if worst else "the file is empty")
+        worst = next((one for one in health if one.severity == "error"), None)
+        return _unopened(address, health, worst.message if worst else "the file is empty")
     try:
-        return observed(seen, lambda engine: _observed(address, Store(engine), findings, folder, seen))
+        return observed(seen, lambda engine: _observed(address, Store(engine), health, folder, seen))
     except DatabaseCorrupt as exc:
-        return _unopened(address, findings, exc.what)
+        return _unopened(address, health, exc.what)
 
 
 def _observed(
-    address: Address, store: Store, findings: Sequence[Finding], folder: Folder | None, seen: Outline
+    address: Address, store: Store, health: list[Health], folder: Folder | None, seen: Outline
 ) -> Report:
-    report = _gather(address, store, findings, folder)
+    report = _gather(address, store, health, folder)
     if report.figures is not None and seen.is_wal:
         # a file that is taken as immutable is read as if it had no log
         settings = {**report.figures.settings, "journal_mode": "wal"}
@@ -167,16 +185,16 @@ def _observed(
     return report
 
 
-def _unopened(address: Address, findings: Sequence[Finding], why: str) -> Report:
-    report = _around(address, "public", findings)
+def _unopened(address: Address, health: list[Health], why: str) -> Report:
+    report = _around(address, "public", health)
     report.is_open = False
     report.unread["tables"] = why
     return report
 
 
-def _gather(address: Address, store: Store, findings: Sequence[Finding], folder: Folder | None) -> Report:
+def _gather(address: Address, store: Store, health: list[Health], folder: Folder | None) -> Report:
     engine = store.engine
-    report = _around(address, engine.schema_name, findings)
+    report = _around(address, engine.schema_name, health)
     reading = _Reading(report)
     report.figures = reading.part("tables", lambda: measure(engine), None)
     report.entities = reading.part("diagram", lambda: read_entities(engine), None)
@@ -186,10 +204,10 @@ def _gather(address: Address, store: Store, findings: Sequence[Finding], folder:
     return report
 
 
-def _around(address: Address, schema: str, findings: Sequence[Finding]) -> Report:
+def _around(address: Address, schema: str, health: list[Health]) -> Report:
     """Begin a report with what is known without opening the database."""
     report = Report(_place(address, schema), address.engine, datetime.now(UTC))
-    report.findings = _health(findings)
+    report.findings = health
     origin = _origin(address, schema)
     if origin is not None:
         report.backups = _Reading(report).part("backups", lambda: list_backups(origin), [])
@@ -243,11 +261,11 @@ def _jobs(store: Store) -> dict[str, int]:
 # -- health ---------------------------------------------------------------------------------------
 
 
-def _health(findings: Sequence[Finding]) -> list[Health]:
+def _health(findings: Sequence[Finding], cures: Cures) -> list[Health]:
     """Give findings without the keys of rows, the worst first; those that name single rows become one."""
     told: dict[tuple[str | None, ...], Health] = {}
     for number, finding in enumerate(findings):
-        health = _told(finding)
+        health = _told(finding, cures)
         is_of_rows = finding.id in _NAMES_A_ROW
         key = (finding.id, finding.table) if is_of_rows else (str(number),)
         before = told.get(key)
@@ -255,7 +273,7 @@ def _health(findings: Sequence[Finding]) -> list[Health]:
     return sorted(told.values(), key=lambda one: _ORDER.index(one.severity))
 
 
-def _told(finding: Finding) -> Health:
+def _told(finding: Finding, cures: Cures) -> Health:
     return Health(
         finding.id,
         finding.severity,
@@ -264,7 +282,7 @@ def _told(finding: Finding) -> Health:
         finding.count,
         _TOLD_BRIEFLY.get(finding.id, finding.message),
         finding.repair,
-        _what_to_run(finding),
+        _what_to_run(finding, cures),
     )
 
 
@@ -281,12 +299,12 @@ def _sum(one: Health, other: Health) -> Health:
     )
 
 
-def _what_to_run(finding: Finding) -> str:
+def _what_to_run(finding: Finding, cures: Cures) -> str:
     if finding.id in _MIGRATE:
-        return "datalayer migrate"
+        return cures.migrate
     if finding.id in _LOOK_AT_MIGRATIONS:
-        return "datalayer migrations list"
-    return "datalayer repair --dry-run" if finding.repair in ("automatic", "lossy") else ""
+        return cures.list_migrations
+    return cures.repair if finding.repair in ("automatic", "lossy") else ""
 
 
 # -- migrations -----------------------------------------------------------------------------------

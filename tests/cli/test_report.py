@@ -230,6 +230,21 @@ def test_report_writes_nothing_to_the_database(run: Run, migrated: Path, tmp_pat
     assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "migrated.db", "page.html"]
 
 
+def test_report_is_made_while_the_app_writes(run: Run, migrated: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    with connect(migrated) as store:
+        store.kv.set("theme", "dark")
+        with store.transaction():
+            store.kv.set("theme", "light")
+            answer = run("report", "--html", page, "--database", migrated, "--json")
+
+    assert answer.code == 0
+    figures = answer.json["report"]["figures"]
+    assert figures["settings"]["journal_mode"] == "wal"
+    assert figures["wal_bytes"] > 0
+    assert {one["name"]: one["rows"] for one in figures["tables"]}["key_value_store"] == 1
+
+
 def test_earlier_page_is_replaced_and_keeps_its_mode(run: Run, migrated: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     run("report", "--html", page, "--database", migrated)
@@ -300,7 +315,10 @@ def test_schema_of_an_app_is_expected_where_it_is_named(run: Run, tmp_path: Path
 
     assert run("report", "--schema", schema, "--database", database, "--json").code == 0
     schema.write_text("CREATE TABLE pets (id INTEGER PRIMARY KEY, name TEXT, age INTEGER);\n")
-    assert run("report", "--schema", schema, "--database", database, "--json").code == 1
+    changed = run("report", "--schema", schema, "--database", database, "--json")
+    assert changed.code == 1
+    assert changed.json["findings"][0]["run"] == f"datalayer migrate --schema {schema}"
+    assert changed.json["next"] == f"datalayer migrate --schema {schema} --database {database}"
 
 
 def test_without_jinja_the_page_says_what_to_install(
