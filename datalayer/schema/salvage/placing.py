@@ -98,12 +98,21 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
         else:
             found = _keyed(survey, judge, tree, sample)
         lacking = [one for one in found if not one.holding.is_complete or is_suspect(one.holding)]
-        best = _best(survey, lacking, sample)
+        best = _best(survey, lacking, sample) or _hinted(survey, lacking, tree)
         if best is not None:
             best.adopted.append(tree)
         elif tree.is_table and (lacking or not found):
             left.append(tree)
     return [tree for tree in left if not _take_back(survey, tree)]
+
+
+def _hinted(survey: Survey, found: list[_Candidate], tree: Tree) -> Holding | None:
+    """Give the table whose tree led to a page, if only the range of its keys spoke against that."""
+    root = survey.walk.hints.get(tree.root)
+    return next(
+        (one.holding for one in found if one.holding.tree is not None and one.holding.tree.root == root),
+        None,
+    )
 
 
 def _take_back(survey: Survey, tree: Tree) -> bool:

@@ -81,6 +81,8 @@ def survey(
     _add_system_tables(entries, holdings)
     _walk_roots(walk, content, catalog, holdings)
     walk.finish_trees()
+    for holding in holdings.values():
+        _evict_strangers(walk, content, holding)
     walk.claim_chains()
     walk.claim_freelist(stamps.freelist_trunk, stamps.freelist_count)
     loose = _orphans(walk)
@@ -196,6 +198,31 @@ def _walk_other_indexes(walk: Walk, catalog: Catalog, holdings: dict[str, Holdin
         name = fold(entry.name)
         if entry.kind == "index" and entry.root and name not in known and name not in shaped:
             walk.tree(entry.root, is_table=False)
+
+
+def _evict_strangers(walk: Walk, content: Content, holding: Holding) -> None:
+    """Take the leaves out of a table's tree whose rows are another table's: pages that were swapped."""
+    tree, shape = holding.tree, holding.shape
+    if tree is None or not shape.has_rowid or len(tree.leaves) < 2:
+        return
+    for number in list(tree.leaves):
+        if number not in tree.broken and _is_strange(content, number, shape):
+            walk.evict(tree, number)
+
+
+def _is_strange(content: Content, number: int, shape: Shape) -> bool:
+    page = content.reading.page(number)
+    header = header_of(page, start_of(number))
+    if header is None or not header.pointers:
+        return False
+    misfits: list[float] = []
+    for at in {header.pointers[0], header.pointers[-1], header.pointers[len(header.pointers) // 2]}:
+        cell = cell_at(page, at, TABLE_LEAF, content.usable)
+        if cell is not None and cell.local == cell.size:
+            values = content.decoder.decode(page, cell.payload, cell.payload + cell.size)
+            if values is not None:
+                misfits.append(min(shape.misfit(values, cell.rowid), 2.0))
+    return len(misfits) > 0 and sum(misfits) / len(misfits) >= 0.9
 
 
 def first_leaf(content: Content, root: int) -> int | None:

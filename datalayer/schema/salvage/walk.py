@@ -109,6 +109,7 @@ class Walk:
         self.spills: list[Spill] = []
         self.problems: list[Problem] = []
         self.broken_spills: list[Spill] = []
+        self.hints: dict[int, int] = {}
         self.chains: dict[int, list[int]] = {}
         self.partial_chains: dict[int, list[int]] = {}
         self._progress = progress
@@ -134,14 +135,21 @@ class Walk:
         return tree
 
     def finish_trees(self) -> None:
-        """Give the pages that did not fit into their range to who claimed them, if nobody else did."""
+        """Leave the pages out of their range as orphans; remember who claimed them."""
         doubtful, self._doubtful = self._doubtful, []
         for link in doubtful:
             if self.roles[link.page]:
                 self._miss(link, "used-twice", f"page {link.page} is used twice")
             else:
-                self.note("page-order", link.page, f"the keys of page {link.page} are out of their range")
-                self._claim(link, self._header(link.page))
+                self._miss(link, "page-order", f"the keys of page {link.page} are out of their range")
+                self.hints.setdefault(link.page, link.tree.root)
+
+    def evict(self, tree: Tree, number: int) -> None:
+        """Take a leaf out of a tree that it does not belong to."""
+        tree.leaves.remove(number)
+        tree.holes.append((_LOWEST, _HIGHEST))
+        self.roles[number] = _ORPHAN
+        self.note("child", number, f"page {number} holds rows of another table")
 
     def _header(self, number: int) -> PageHeader | None:
         return header_of(self.reading.page(number), start_of(number))
@@ -257,7 +265,8 @@ class Walk:
         pointers: Sequence[int] = header.pointers
         tree.cells += len(pointers)
         if not pointers:
-            if header.kind == INDEX_INNER or header.pointers_end > header.content:
+            # SQLite moves the content of a leaf that it empties to the end of the page
+            if header.kind == INDEX_INNER or header.content != self.usable:
                 self._broken(link)
             return
         usable = self.usable
