@@ -6,7 +6,9 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from datalayer.errors import DataLayerError
 from datalayer.schema.repair.repairing import repair, undo
 from support.damaged import expectation
 
-__all__ = ["killed", "limited_repair"]
+__all__ = ["keep_open", "killed", "limited_repair"]
 
 _TRACES = {
     "rename", "replace", "unlink", "remove", "fsync", "open", "write", "mkdir", "execute", "executemany",
@@ -38,6 +40,15 @@ def killed(what: str, template: str, folder: str, last: int) -> list[int]:
             os._exit(0)
         os.waitpid(child, 0)
     return numbers
+
+
+def keep_open(path: str) -> int:
+    """Read once and keep the connection, say so, and read again when told to."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("SELECT count(*) FROM owners").fetchone()
+        print("open", flush=True)
+        sys.stdin.readline()
+        return int(connection.execute("SELECT count(*) FROM owners").fetchone()[0])
 
 
 def limited_repair(path: str, limit: int) -> str:

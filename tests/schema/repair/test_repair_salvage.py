@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.damaged import digests, expectation, make, problems, rows, spoil_a_page
+from support.damaged import DAMAGES, digests, expectation, make, problems, rows, spoil_a_page
+from support.processes import worker
 
 from datalayer.errors import DatabaseBusy, DatabaseCorrupt
 from datalayer.schema.repair.repairing import plan_repair, repair, undo
@@ -85,6 +86,37 @@ def test_an_interrupted_transaction_is_rolled_back(tmp_path: Path) -> None:
     assert repair(cut, expectation(tmp_path)).nothing_to_do
     undo(cut)
     assert digests(cut) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
+def test_beside_an_open_connection_a_file_is_cured_in_place(tmp_path: Path, wal: bool) -> None:
+    path = make(tmp_path / "app.db", wal=wal)
+    DAMAGES["double-key"](path)
+
+    with worker("support.cut_short", "keep_open", str(path)) as other:
+        assert other.line() == "open"
+        report = repair(path, expectation(tmp_path), yes=True)
+        other.begin()
+
+        assert (report.plan.way, report.left) == ("in-place", ())
+        assert other.result() == 28
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
+def test_a_file_that_another_program_has_open_is_not_exchanged(tmp_path: Path, wal: bool) -> None:
+    path, wanted = make(tmp_path / "app.db", wal=wal), expectation(tmp_path)
+    spoil_a_page(path)
+
+    with worker("support.cut_short", "keep_open", str(path)) as other:
+        assert other.line() == "open"
+        with pytest.raises(DatabaseBusy, match=f"process {other.process.pid}"):
+            repair(path, wanted, yes=True)
+        other.begin()
+        assert other.result() == 30
+
+    assert repair(path, wanted, yes=True).plan.way == "salvage"
 
 
 def test_a_file_that_holds_nothing_is_refused_and_left(tmp_path: Path) -> None:
