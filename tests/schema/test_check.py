@@ -210,7 +210,7 @@ def test_a_damaged_schema_page_is_a_finding(filled: Path) -> None:
 
     findings = check(engine)
 
-    assert ids(findings) == ["DL-C013"]
+    assert "DL-C013" in ids(findings)
     engine.close()
 
 
