@@ -50,6 +50,11 @@ CREATE VIEW seen AS SELECT * FROM made;
 CREATE TRIGGER after_made AFTER INSERT ON made WHEN NEW.a < 0 BEGIN DELETE FROM made WHERE a = NEW.a; END;
 CREATE TABLE looped (id INTEGER PRIMARY KEY, up INTEGER REFERENCES looped (id));
 """
+_CONFLICT = """
+CREATE TABLE fussy (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, name TEXT UNIQUE ON CONFLICT REPLACE,
+  size INTEGER NOT NULL ON CONFLICT IGNORE, code INTEGER UNIQUE ON CONFLICT IGNORE,
+  CONSTRAINT small CHECK (size < 100) ON CONFLICT IGNORE);
+"""
 _COVERED = """
 CREATE TABLE covered (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, c);
 CREATE INDEX covered_all ON covered (a, b, c);
@@ -154,6 +159,12 @@ def _lie(connection: sqlite3.Connection, count: int) -> None:
     )
 
 
+def _fill_conflict(connection: sqlite3.Connection, count: int) -> None:
+    connection.executemany(
+        "INSERT INTO fussy VALUES (?, ?, ?, ?)", [(n, f"key {n}", n % 7, n * 3) for n in range(count)]
+    )
+
+
 Fill = Callable[[sqlite3.Connection, int], None]
 
 
@@ -198,6 +209,7 @@ SEEDS = (
     Seed("hot-512", 512, _PLAIN, _fill_plain, 20, companion="journal"),
     Seed("hot-1024", 1024, _KEYED, _fill_keyed, 30, companion="journal"),
     Seed("lying-512", 512, _PLAIN, _lie, 8, is_sound=False),
+    Seed("conflict-512", 512, _CONFLICT, _fill_conflict, 30),
 )
 
 
