@@ -19,7 +19,7 @@ from datalayer.schema.salvage.pointermap import map_problems
 from datalayer.schema.salvage.reading import Reading
 from datalayer.schema.salvage.recover import choose
 from datalayer.schema.salvage.survey import Progress, Survey
-from datalayer.schema.salvage.wal import wal_checksum
+from datalayer.schema.salvage.wal import wal_checksum, wal_page_size
 from datalayer.schema.snapshot import Schema
 
 __all__ = ["inspect"]
@@ -189,7 +189,7 @@ def _of_wal(path: Path) -> Iterator[Problem]:
     if size <= 32:
         return
     stored = (int.from_bytes(head[24:28], "big"), int.from_bytes(head[28:32], "big"))
-    if wal_checksum(head[:24], (0, 0), big=bool(head[3] & 1)) != stored:
+    if wal_page_size(head) is None or wal_checksum(head[:24], (0, 0), big=bool(head[3] & 1)) != stored:
         yield Problem(
             "wal-header", None, "the header of the write-ahead log is damaged; do not open the file"
         )

@@ -18,7 +18,7 @@ def wide_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return make_shop(tmp_path_factory.mktemp("wide"), Format(512, "UTF-16be", 1))
 
 
-@pytest.fixture(params=["shop", "wide_shop"])
+@pytest.fixture(params=["shop", pytest.param("wide_shop", marks=pytest.mark.slow)])
 def any_shop(request: pytest.FixtureRequest) -> Shop:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Shop)
