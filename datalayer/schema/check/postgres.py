@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DataLayerError
+from datalayer.errors import DatabaseUnavailable, DataLayerError
 from datalayer.schema import catalog
 from datalayer.schema.catalog import Catalog, CatalogConstraint, CatalogTable
 from datalayer.schema.catalog_texts import compare_texts
@@ -204,25 +204,34 @@ def _damage(engine: Engine) -> list[Finding]:
             raise _RolledBack
     except _RolledBack:
         return findings
+    except DatabaseUnavailable:
+        raise
     except DataLayerError:
         # not a superuser, or a standby: what others may do, this user may not
         return findings
 
 
 def _by_amcheck(engine: Engine, place: str) -> list[Finding]:
+    """Look at rows first: to compare an index with damaged rows has been seen to end the server process."""
     findings: list[Finding] = []
+    damaged: set[str] = set()
+    for oid, table in engine.fetch_all(_HEAPS, (engine.schema_name,)):
+        rows = engine.fetch_all(f"SELECT blkno, offnum, msg FROM {place}.verify_heapam(%s::regclass)", (oid,))
+        if rows:
+            damaged.add(table)
+            told = [{"block": block, "item": item, "problem": text} for block, item, text in rows[:MOST_ROWS]]
+            message = f"{len(rows)} places in the rows of {table} are damaged: {rows[0][2]}"
+            findings.append(Finding("DL-C053", "error", table, None, len(rows), message, "lossy", told))
     for oid, index, table in engine.fetch_all(_INDEXES, (engine.schema_name,)):
         try:
             with engine.transaction():
-                engine.fetch_all(f"SELECT {place}.bt_index_check(%s::regclass, true)", (oid,))
+                # its order alone first: over damaged entries the comparison is what ends the process
+                for with_rows in (False,) if table in damaged else (False, True):
+                    engine.fetch_all(f"SELECT {place}.bt_index_check(%s::regclass, %s)", (oid, with_rows))
+        except DatabaseUnavailable:
+            raise
         except DataLayerError as exc:
             reason = str(exc.__cause__ or exc).partition("\n")[0]
             message = f"index {index} of {table} is damaged: {reason}"
             findings.append(Finding("DL-C052", "error", table, index, 1, message, "automatic"))
-    for oid, table in engine.fetch_all(_HEAPS, (engine.schema_name,)):
-        rows = engine.fetch_all(f"SELECT blkno, offnum, msg FROM {place}.verify_heapam(%s::regclass)", (oid,))
-        if rows:
-            told = [{"block": block, "item": item, "problem": text} for block, item, text in rows[:MOST_ROWS]]
-            message = f"{len(rows)} places in the rows of {table} are damaged: {rows[0][2]}"
-            findings.append(Finding("DL-C053", "error", table, None, len(rows), message, "lossy", told))
     return findings
