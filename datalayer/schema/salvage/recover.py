@@ -51,6 +51,7 @@ __all__ = [
 
 
 _LEAST_SUSPECTS = 3
+_FAULTS_A_FRAME = 3
 
 
 def salvage(
@@ -88,6 +89,9 @@ def choose(
         if not _has_content(found):
             continue
         reading, found, faults = _put_right(reading, found, faults, expected)
+        if reading.name == "main+wal" and image.wal is not None:
+            # what a bad frame leaves behind is the frame's fault, and no sign that the log is stale
+            faults -= _FAULTS_A_FRAME * image.wal.bad_frames
         if best is None or faults < least:
             best, least = (reading, found), faults
     if best is None:

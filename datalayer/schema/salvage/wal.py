@@ -17,6 +17,7 @@ __all__ = ["Frame", "WalContent", "read_wal", "wal_checksum", "wal_page_size"]
 
 _HEADER = Struct(">8I")
 _FRAME = Struct(">6I")
+_MARK = Struct(">2I")
 _MAGIC = 0x377F0682
 _MOST_NUMBERS = 300_000
 
@@ -38,7 +39,7 @@ class WalContent:
     pages: dict[int, bytes]
     page_count: int
     problems: tuple[Problem, ...]
-    is_intact: bool
+    bad_frames: int = 0
 
 
 def wal_checksum(data: bytes, seed: tuple[int, int], *, big: bool) -> tuple[int, int]:
@@ -82,8 +83,24 @@ def read_wal(data: bytes, page_size: int, judge: Callable[[int, bytes], bool]) -
         salts, big = _voted(raw)
         problems.append(Problem("wal-header", None, "the header of the write-ahead log is damaged"))
         seed = None
+    raw = _cut(data, 24 + page_size, salts)
     frames = _frames(raw, salts, seed, big=big, judge=judge)
     return _content(frames, problems)
+
+
+def _cut(data: bytes, size: int, salts: tuple[int, int]) -> list[bytes]:
+    """Cut a log into frames, found again by their salts where bytes were inserted or are missing."""
+    mark = _MARK.pack(*salts)
+    frames: list[bytes] = []
+    at = 32
+    while at + size <= len(data):
+        frames.append(data[at : at + size])
+        at += size
+        if data[at + 8 : at + 16] != mark:
+            found = data.find(mark, at - size + 17)
+            if found >= 0 and (found - 8 - at) % size:
+                at = found - 8
+    return frames
 
 
 def _voted(raw: list[bytes]) -> tuple[tuple[int, int], bool]:
@@ -173,4 +190,4 @@ def _content(frames: list[Frame | None], problems: list[Problem]) -> WalContent 
         if frame is not None:
             pages[frame.number] = frame.page
             count = frame.commit or count
-    return WalContent(pages, count, tuple(problems), not problems)
+    return WalContent(pages, count, tuple(problems), bad)
