@@ -5,6 +5,7 @@ A tree that fits two tables equally well is left alone. Knows no files.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from datalayer.schema.salvage.indexes import RowidSet
 from datalayer.schema.salvage.judge import Judge
 from datalayer.schema.salvage.outcome import Value
 from datalayer.schema.salvage.shape import Shape
-from datalayer.schema.salvage.survey import Holding, Survey, span_of
+from datalayer.schema.salvage.survey import Holding, Survey, is_strange, span_of
 from datalayer.schema.salvage.walk import Range, Tree
 from datalayer.schema.tokens import fold
 
@@ -87,7 +88,9 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
     loose = survey.loose
     _place_indexes(survey, [tree for tree in loose if not tree.is_table])
     left: list[Tree] = []
-    for tree in loose:
+    queue = list(loose)
+    while queue:
+        tree = queue.pop(0)
         if not any(True for _ in tree.leaves):
             continue
         sample = survey.content.sample(tree)
@@ -101,9 +104,20 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
         best = _best(survey, lacking, sample) or _hinted(survey, lacking, tree)
         if best is not None:
             best.adopted.append(tree)
+            queue += _strangers(survey, tree, best.shape)
         elif tree.is_table and (lacking or not found):
             left.append(tree)
     return [tree for tree in left if not _take_back(survey, tree)]
+
+
+def _strangers(survey: Survey, tree: Tree, shape: Shape) -> list[Tree]:
+    """Take the leaves out of a tree that hold another table's rows, each as a tree of its own."""
+    if not tree.is_table or len(tree.leaves) < 2:
+        return []
+    strange = [number for number in tree.leaves if is_strange(survey.content, number, shape)]
+    for number in strange:
+        tree.leaves.remove(number)
+    return [Tree(number, is_table=True, leaves=array("I", [number])) for number in strange]
 
 
 def _hinted(survey: Survey, found: list[_Candidate], tree: Tree) -> Holding | None:

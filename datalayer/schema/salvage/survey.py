@@ -206,11 +206,12 @@ def _evict_strangers(walk: Walk, content: Content, holding: Holding) -> None:
     if tree is None or not shape.has_rowid or len(tree.leaves) < 2:
         return
     for number in list(tree.leaves):
-        if number not in tree.broken and _is_strange(content, number, shape):
+        if number not in tree.broken and is_strange(content, number, shape):
             walk.evict(tree, number)
 
 
-def _is_strange(content: Content, number: int, shape: Shape) -> bool:
+def is_strange(content: Content, number: int, shape: Shape) -> bool:
+    """Whether the rows of a leaf look like another table's, by the first, the middle and the last."""
     page = content.reading.page(number)
     header = header_of(page, start_of(number))
     if header is None or not header.pointers:
