@@ -177,6 +177,10 @@ class Walk:
             header = header_of(page, start_of(number))
             if header is None or header.is_table != link.tree.is_table or link.depth > _MOST_DEPTH:
                 self._wrong(link, header)
+            elif not header.is_leaf and self._is_disguised(link, header, page):
+                self.roles[number] = _UNREADABLE
+                link.tree.broken[number] = link.bounds
+                self._miss(link, "page", f"page {number} is marked as an inner page, and is a leaf")
             elif not self._fits(page, header, link.bounds):
                 self._doubtful.append(link)
             else:
@@ -197,6 +201,14 @@ class Walk:
         page = self.reading.page(number)
         return all(is_cell(page, at, header.kind, self.usable) for at in header.pointers[:4])
 
+    def _is_disguised(self, link: _Link, header: PageHeader, page: bytes) -> bool:
+        """Whether an inner page that leads nowhere has the cells of a leaf."""
+        for at in header.pointers:
+            cell = cell_at(page, at, header.kind, self.usable)
+            if cell is None or not self.reading.exists(cell.child):
+                return self._is_leaf_in_disguise(link.page, link.tree)
+        return False
+
     def _is_leaf_in_disguise(self, number: int, tree: Tree) -> bool:
         kind = TABLE_LEAF if tree.is_table else INDEX_LEAF
         header = header_of(self.reading.page(number), start_of(number), kind)
@@ -210,7 +222,8 @@ class Walk:
         """Whether the first or the last rowid of a page lies in the range that its parent tells."""
         if not header.is_table or not header.pointers or bounds == (_LOWEST, _HIGHEST):
             return True
-        ends = [cell_at(page, header.pointers[at], header.kind, self.usable) for at in (0, -1)]
+        places = [at for at in (header.pointers[0], header.pointers[-1]) if at >= header.pointers_end]
+        ends = [cell_at(page, at, header.kind, self.usable) for at in places]
         known = [cell.rowid for cell in ends if cell is not None]
         return not known or any(bounds[0] < rowid <= bounds[1] for rowid in known)
 
