@@ -290,7 +290,7 @@ class Treatment:
                 why = (
                     f"there is no table {orphans.key.parent}"
                     if orphans.parent is None
-                    else "they are too many to be moved, and placeholders for what they refer to break a rule"
+                    else "with what hangs on them too many to be moved, and placeholders would break a rule"
                 )
                 message = f"{orphans.count} rows of {orphans.table.name}: {orphans.reason}; {why}"
                 refused[orphans.label] = Finding(
