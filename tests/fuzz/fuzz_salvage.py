@@ -107,6 +107,8 @@ class Run:
     def plainly(self, chance: random.Random) -> None:
         """Mutate at random until the time is over, building upon what led to a new kind of outcome."""
         pool = [path.read_bytes() for path in sorted(self.coverage.iterdir())]
+        for recipe in pool:
+            self.marks |= self.one(recipe).marks
         while time.monotonic() < self.end:
             fresh = not pool or chance.random() < 0.3
             recipe = new_recipe(chance) if fresh else mutate(chance.choice(pool), chance.choice(pool), chance)
