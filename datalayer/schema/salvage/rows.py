@@ -11,7 +11,7 @@ from datalayer.schema.salvage.carve import carve_leaf
 from datalayer.schema.salvage.content import Content, Record
 from datalayer.schema.salvage.indexes import RowidSet, known_columns, rowids_of
 from datalayer.schema.salvage.outcome import LostRow, Row, Value
-from datalayer.schema.salvage.pages import TABLE_LEAF, cell_at
+from datalayer.schema.salvage.pages import TABLE_LEAF, cell_at, free_blocks, parsed_cells
 from datalayer.schema.salvage.placing import Coverage, is_suspect
 from datalayer.schema.salvage.record import record_size
 from datalayer.schema.salvage.survey import Holding
@@ -106,10 +106,12 @@ class TableRows:
         lost: Lost,
         lives: Callable[[int], bool] | None,
     ) -> Iterator[Row]:
+        suspect = is_suspect(self.holding)
         finish, columns = self.shape.finish, len(self.shape.columns)
         for number in tree.leaves:
             records = list(self.content.leaf(number))
-            if number in tree.broken or not _is_sound(records, None):
+            hides = suspect and not self._is_accounted(number)
+            if hides or number in tree.broken or not _is_sound(records, None):
                 damaged.append((number, tree.broken.get(number, _ALL)))
                 continue
             for rowid, values, page, _ in records:
@@ -125,6 +127,17 @@ class TableRows:
                 yield Row(rowid, finish(rowid, values)[0])
         known = set(tree.leaves)
         damaged.extend(pair for pair in tree.broken.items() if pair[0] not in known)
+
+    def _is_accounted(self, number: int) -> bool:
+        """Whether cells and free places fill a leaf; where they do not, its count of cells may be wrong."""
+        header = self.content.header(number)
+        if header is None:
+            return False
+        page, usable = self.content.reading.page(number), self.content.usable
+        cells = parsed_cells(page, header, usable)
+        used = sum(max(4, cell.end - cell.start) for cell in cells if cell is not None)
+        free = sum(end - start for start, end in free_blocks(page, header, usable) or [])
+        return used + free + header.fragmented == usable - header.content
 
     def _belongs(self, rowid: int, values: Sequence[Value], *, is_orphan: bool) -> bool:
         """Whether a record can be a row here; what the schema leads to may have values too many."""

@@ -24,6 +24,7 @@ from datalayer.schema.tokens import fold
 
 __all__ = ["Holding", "Survey", "survey"]
 
+_ODD = 0.3
 Progress = Callable[[int, int], None]
 
 
@@ -86,6 +87,8 @@ def survey(
     walk.claim_chains()
     walk.claim_freelist(stamps.freelist_trunk, stamps.freelist_count)
     loose = _orphans(walk)
+    for holding in holdings.values():
+        _exchange(content, holding, loose)
     return Survey(walk, content, catalog, holdings, loose)
 
 
@@ -208,6 +211,28 @@ def _evict_strangers(walk: Walk, content: Content, holding: Holding) -> None:
     for number in list(tree.leaves):
         if number not in tree.broken and is_strange(content, number, shape):
             walk.evict(tree, number)
+
+
+def _exchange(content: Content, holding: Holding, loose: list[Tree]) -> None:
+    """Give a table whose tree looks odd the orphaned tree that looks much more like its own."""
+    if holding.tree is None or not holding.shape.has_rowid:
+        return
+    if not any(tree.is_table for tree in loose):
+        return
+    own = _mean_misfit(content, holding.tree, holding.shape)
+    for place, tree in enumerate(loose):
+        if own < _ODD:
+            return
+        if tree.is_table and _mean_misfit(content, tree, holding.shape) <= own - _ODD:
+            loose[place], holding.tree = holding.tree, tree
+            return
+
+
+def _mean_misfit(content: Content, tree: Tree, shape: Shape) -> float:
+    known = [record for record in content.sample(tree) if record.values is not None]
+    if not known:
+        return 0.0
+    return sum(min(shape.misfit(one.values or (), one.rowid), 3.0) for one in known) / len(known)
 
 
 def is_strange(content: Content, number: int, shape: Shape) -> bool:
