@@ -88,6 +88,8 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
     loose = survey.loose
     _place_indexes(survey, [tree for tree in loose if not tree.is_table])
     left: list[Tree] = []
+    # with a sound freelist no page is free and yet an orphan, so every orphan is somebody's
+    is_sure = not any(problem.kind.startswith("freelist") for problem in survey.walk.problems)
     queue = list(loose)
     while queue:
         tree = queue.pop(0)
@@ -100,7 +102,11 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
             found = _candidates(survey, judge, tree, sample)
         else:
             found = _keyed(survey, judge, tree, sample)
-        lacking = [one for one in found if not one.holding.is_complete or is_suspect(one.holding)]
+        lacking = [
+            one
+            for one in found
+            if is_sure or not one.holding.is_complete or is_suspect(one.holding) or one.holding.adopted
+        ]
         best = _best(survey, lacking, sample) or _hinted(survey, lacking, tree)
         if best is not None:
             best.adopted.append(tree)

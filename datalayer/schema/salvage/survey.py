@@ -24,7 +24,7 @@ from datalayer.schema.tokens import fold
 
 __all__ = ["Holding", "Survey", "survey"]
 
-_ODD = 0.3
+_ODD = 0.1
 Progress = Callable[[int, int], None]
 
 
@@ -223,7 +223,11 @@ def _exchange(content: Content, holding: Holding, loose: list[Tree]) -> None:
     for place, tree in enumerate(loose):
         if own < _ODD:
             return
-        if tree.is_table and _mean_misfit(content, tree, holding.shape) <= own - _ODD:
+        if (
+            tree.is_table
+            and tree.cells > holding.tree.cells
+            and _mean_misfit(content, tree, holding.shape) <= own - _ODD
+        ):
             loose[place], holding.tree = holding.tree, tree
             return
 
