@@ -113,7 +113,37 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
             queue += _strangers(survey, tree, best.shape)
         elif tree.is_table and (lacking or not found):
             left.append(tree)
+    _place_in_order(survey, judge, left)
+    placed = [tree for holding in survey.holdings.values() for tree in holding.adopted]
+    left = [tree for tree in left if not any(tree is other for other in placed)]
     return [tree for tree in left if not _take_back(survey, tree)]
+
+
+def _place_in_order(survey: Survey, judge: Judge, left: list[Tree]) -> None:
+    """Tell apart as many trees as there are tables of one shape by their roots.
+
+    A schema makes its tables one after another, and so their roots: believed only where the roots of all
+    tables that are known, and those placed here between them, rise in that order.
+    """
+    groups: dict[tuple[str, ...], list[Tree]] = {}
+    for tree in left:
+        sample = survey.content.sample(tree)
+        if tree.is_table and sample:
+            found = _candidates(survey, judge, tree, sample)
+            names = tuple(fold(one.holding.table.name) for one in found if not one.holding.trees)
+            groups.setdefault(names, []).append(tree)
+    order = [fold(table.name) for table in survey.catalog.schema.tables]
+    known = {name: holding.trees[0].root for name, holding in survey.holdings.items() if holding.trees}
+    for names, trees in groups.items():
+        if len(names) != len(trees) or len(names) < 2 or len(known) < 2:
+            continue
+        ranked = sorted(trees, key=lambda tree: tree.root)
+        told = dict(zip(sorted(names, key=order.index), ranked))
+        roots = {**known, **{name: tree.root for name, tree in told.items()}}
+        rising = [roots[name] for name in order if name in roots]
+        if rising == sorted(rising):
+            for name, tree in told.items():
+                survey.holdings[name].adopted.append(tree)
 
 
 def _strangers(survey: Survey, tree: Tree, shape: Shape) -> list[Tree]:
