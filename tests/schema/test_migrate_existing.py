@@ -168,6 +168,16 @@ def test_our_record_is_no_part_of_a_schema_file(app: Engine, folder: Path) -> No
     assert len(journal.read(app)) == 3
 
 
+def test_what_a_repair_put_aside_stays(app: Engine) -> None:
+    app.write("CREATE TABLE t (a)")
+    app.write("CREATE TABLE lost_and_found (id INTEGER PRIMARY KEY, reason TEXT)")
+    app.write("INSERT INTO lost_and_found (reason) VALUES ('no parent')")
+
+    bring(app, "CREATE TABLE t (a, b UNIQUE);")
+
+    assert app.fetch_all("SELECT reason FROM lost_and_found") == [("no parent",)]
+
+
 # -- what may go -----------------------------------------------------------------------------------
 
 

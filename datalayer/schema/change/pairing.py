@@ -13,6 +13,7 @@ from typing import TypeVar
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.repair.quarantine import is_lost_and_found
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import fold
 
@@ -92,12 +93,15 @@ def pair_up(found: Schema, wanted: Schema, consent: Consent, *, exact: bool) -> 
             pairs.append(Pair(source, table, _column_sources(source, table, columns)))
     used = {fold(pair.found.name) for pair in pairs}
     rest = [table for table in _plain(found) if fold(table.name) not in used]
-    kept = [table for table in rest if not exact or is_journal(table.name)]
-    if not exact:
-        kept = [table for table in kept if not consent.drop_tables or not _is_named(table, consent)]
+    kept = [table for table in rest if (not exact or _stays(table.name)) and not _is_named(table, consent)]
     dropped = [table for table in rest if table not in kept]
     pairing = Pairing(tuple(pairs), tuple(created), tuple(dropped), tuple(kept), ())
     return replace(pairing, suggestions=tuple(_suggestions(pairing)))
+
+
+def _stays(name: str) -> bool:
+    """Whether no schema file need speak of a table: what migrations record, and what repairs put aside."""
+    return is_journal(name) or is_lost_and_found(name)
 
 
 def is_journal(name: str) -> bool:
