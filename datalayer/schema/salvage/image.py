@@ -111,7 +111,9 @@ class Image:
         if wal is not None:
             found.append(self._replayed("main+wal", wal.pages, wal.page_count, wal.problems))
         if journal is not None:
-            count = journal.page_count or self.page_count
+            # pages behind the old end of the file are never kept in a journal
+            told = journal.page_count or 0
+            count = told if told >= max(journal.pages) else self.page_count
             undone = self._replayed("main+journal", journal.pages, count, journal.problems)
             found.append(undone)
             if not journal.is_intact:
