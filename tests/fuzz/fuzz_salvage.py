@@ -55,6 +55,8 @@ class Run:
     def __init__(self, corpus: Path, minutes: float, folder: Path, log: Path | None) -> None:
         self.findings = corpus / "findings"
         self.coverage = corpus / "coverage"
+        # left behind where the process itself dies or does not come back
+        self.running = corpus / "running"
         self.folder = folder
         self.log = log
         self.start = self.logged = time.monotonic()
@@ -68,13 +70,14 @@ class Run:
 
     def one(self, recipe: bytes) -> Verdict:
         """Try one input; keep it where it broke a rule in a place that few others did."""
+        self.running.write_bytes(recipe)
         verdict = judge(cook(recipe), self.folder)
         self.outcomes[verdict.outcome] += 1
         for finding in verdict.findings:
             self.broken[finding.key] += 1
             self.messages.setdefault(finding.key, finding.message)
             if self.broken[finding.key] <= _PER_KEY:
-                small = self._minimised(recipe, finding.key)
+                small = _named(self._minimised(recipe, finding.key))
                 _keep(self.findings, small)
                 self._say(f"{finding.key} | {finding.message[:200]} | {_name(small)}")
         if time.monotonic() - self.logged > 30:
@@ -161,6 +164,7 @@ class Run:
 
     def report(self) -> None:
         """Say what was done and what was found."""
+        self.running.unlink(missing_ok=True)
         print(self._summary(), flush=True)
 
     def _summary(self) -> str:
@@ -211,10 +215,14 @@ def _name(recipe: bytes) -> str:
 
 
 def _keep(place: Path, recipe: bytes) -> None:
-    """Keep a recipe, with its seed's own number, so that it stays what it is when seeds are added."""
-    recipe = bytes([recipe[0] % len(SEEDS)]) + recipe[1:] if recipe else b""
+    recipe = _named(recipe)
     place.mkdir(exist_ok=True)
     (place / _name(recipe)).write_bytes(recipe)
+
+
+def _named(recipe: bytes) -> bytes:
+    """Give a recipe with its seed's own number, so that it stays what it is when seeds are added."""
+    return bytes([recipe[0] % len(SEEDS)]) + recipe[1:] if recipe else b""
 
 
 def _make_seeds(corpus: Path) -> None:

@@ -60,13 +60,16 @@ _TEXTS = (
 class Input:
     """The files that a recipe makes.
 
-    `expected` says that the reader is told the seed's schema, `is_inspected` that all findings are asked for.
+    `expected` says that the reader is told the seed's schema, `is_inspected` that all findings are asked for,
+    `is_comparable` that SQLite can judge it: not with a log or journal of another database, nor one with
+    right checksums over wrong bytes, which no damage makes.
     """
 
     seed: str
     files: Files
     expected: bool
     is_inspected: bool
+    is_comparable: bool = True
 
 
 def cook(recipe: bytes) -> Input:
@@ -83,7 +86,8 @@ def cook(recipe: bytes) -> Input:
         wal = reseal_wal(wal)
     if head[1] & RESEAL_JOURNAL:
         journal = reseal_journal(journal)
-    return Input(seed.name, (main, wal, journal), bool(head[1] & EXPECTED), not head[3] & 1)
+    is_comparable = not kitchen.is_mixed and not (head[1] & (RESEAL_WAL | RESEAL_JOURNAL) and wal + journal)
+    return Input(seed.name, (main, wal, journal), bool(head[1] & EXPECTED), not head[3] & 1, is_comparable)
 
 
 class _Kitchen:
@@ -93,6 +97,7 @@ class _Kitchen:
         self.files = [bytearray(data) for data in files]
         self.size = size
         self.random = random.Random(number)
+        self.is_mixed = False
         self.aims = (
             self._anywhere, self._field, self._page_field, self._pointer, self._cell, self._on_page,
             self._in_schema, self._in_log, self._log_field, self._log_page, self._journal_field, self._record,
@@ -248,6 +253,7 @@ class _Kitchen:
         self._put(file, at, (old + (r % 33) - 16 & 0xFFFF).to_bytes(2, "big"))
 
     def _foreign_file(self, file: int, at: int, r: int) -> None:
+        self.is_mixed = True
         other = _WAL if file == _JOURNAL else file or 1 + r % 2
         self.files[other] = bytearray(read_seed(SEEDS[(r >> 8) % len(SEEDS)].name)[other])
 

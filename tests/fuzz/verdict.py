@@ -34,6 +34,7 @@ __all__ = ["CPU_S", "MEMORY_BYTES", "Finding", "Verdict", "judge"]
 
 CPU_S = 10.0
 MEMORY_BYTES = 512 << 20
+FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def judge(given: Input, folder: Path, *, cpu_s: float = CPU_S) -> Verdict:
         trial.fault("memory", exc)
     except Exception as exc:
         trial.fault("crash", exc)
-    found = {name: digest for name, digest in _digests(folder).items() if name.startswith("input")}
+    found = _digests(folder)
     if found != before:
         changed = sorted(name for name in {*found, *before} if found.get(name) != before.get(name))
         trial.breach("input-changed", f"{changed} are not what they were")
@@ -87,7 +88,7 @@ def _expected(given: Input) -> Schema | None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("input*")}
 
 
 class _Trial:
@@ -100,6 +101,7 @@ class _Trial:
         self.target = folder / "output.sqlite"
         self.expected = _expected(given)
         self.is_inspected = given.is_inspected
+        self.is_comparable = given.is_comparable
         self.findings: list[Finding] = []
         self.marks: set[str] = set()
         self.is_refused = False
@@ -117,7 +119,8 @@ class _Trial:
         with salvaged:
             self.marks |= {salvaged.reading, salvaged.schema_source, *(one.kind for one in salvaged.problems)}
             rows = {name: self._look(table) for name, table in salvaged.tables.items()}
-            self._compare(rows)
+            if self.is_comparable:
+                self._compare(rows)
             for lost in salvaged.unplaced():
                 self.marks.add(lost.reason)
             written = write(salvaged, self.target, self.expected)
@@ -220,7 +223,7 @@ def _place(trace: TracebackType | None) -> str:
 
 @contextmanager
 def _limits(cpu_s: float) -> Generator[None]:
-    """Bound the time that this process computes, and what it allocates beyond what it holds."""
+    """Bound the time that this process computes, the memory that it takes more, and what it writes."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlow(f"more than {cpu_s} s")
@@ -228,11 +231,14 @@ def _limits(cpu_s: float) -> Generator[None]:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     handler = signal.signal(signal.SIGVTALRM, stop)
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, largest[1]))
     signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, largest)
         signal.signal(signal.SIGVTALRM, handler)
