@@ -4,8 +4,14 @@
 
 With atheris (`pip install atheris`; no dependency of the project) inputs that reach new lines are kept and
 built upon; without it those that lead to a new kind of outcome are. What broke a rule is made small and kept
-in corpus/findings, what reached something new in corpus/coverage; tests/schema/salvage/test_fuzz_corpus.py
-tries all of it again. Needs Linux.
+in corpus/findings (by hand in corpus/open, as long as it still breaks one), what reached something new in
+corpus/coverage; tests/schema/salvage/test_fuzz_corpus.py tries all of it again. Needs Linux.
+
+Before new inputs are committed: `--thin`. Has run for RUNTIME. Found and mended: an IndexError where a
+record's header is cut off; one rowid given twice where a page stands in two places; a second for each damaged
+frame of a log; a hot journal passed over for the page count in its header. Found and open: a record shorter
+than its payload vanishes without a word; one key given twice WITHOUT ROWID; a column's own ON CONFLICT REPLACE
+takes rows away in writing; a stored CREATE TABLE ... AS SELECT is run.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from support.salvage_case import Rows, false_rows, missing, truth
 from datalayer.errors import DatabaseCorrupt
 from datalayer.schema.check.outline import outline
 from datalayer.schema.salvage.findings import inspect
-from datalayer.schema.salvage.outcome import LostRow, SalvagedTable, Written
+from datalayer.schema.salvage.outcome import BadText, LostRow, SalvagedTable, Written
 from datalayer.schema.salvage.recover import salvage
 from datalayer.schema.salvage.writer import write
 from datalayer.schema.snapshot import Schema
@@ -104,6 +104,7 @@ class _Trial:
         self.is_comparable = given.is_comparable
         self.findings: list[Finding] = []
         self.marks: set[str] = set()
+        self.aside: set[tuple[str, tuple[object, ...]]] = set()
         self.is_refused = False
 
     def run(self) -> None:
@@ -141,6 +142,9 @@ class _Trial:
             if key in rows:
                 self.breach("row-twice", "one rowid or key was given twice")
             rows[key] = tuple(row.values)
+            if any(isinstance(value, BadText) for value in row.values):
+                self.aside.add((table.table.name, key))
+        self.aside |= {(table.table.name, (one.rowid,)) for one in lost}
         self.marks |= {one.reason.split(":")[0] for one in lost}
         self.marks.add(f"complete {table.complete}, adopted {table.adopted_pages > 0}")
         return rows
@@ -158,6 +162,9 @@ class _Trial:
             return
         if wanted:
             self.marks.add("SQLite has no complaint")
+        # what goes to lost_and_found with its reason is neither missing nor false
+        wanted = {name: self._in_place(name, rows) for name, rows in wanted.items()}
+        found = {name: self._in_place(name, rows) for name, rows in found.items()}
         names = [name for name, rows in wanted.items() if _differ(rows, found.get(name, {}))]
         # of what is damaged the reader may take less or, from a log, more; that a journal is hot is no damage
         if not names or any(finding.id != "DL-C123" for finding in inspect(self.path)):
@@ -168,6 +175,9 @@ class _Trial:
                 self.breach("row-missing", f"{missing(one, other)} of {len(wanted[name])} rows of {name}")
             if false_rows(one, other):
                 self.breach("row-invented", f"{false_rows(one, other)} rows of {name} are not in it")
+
+    def _in_place(self, name: str, rows: Rows) -> Rows:
+        return {key: row for key, row in rows.items() if (name, key) not in self.aside}
 
     def _check(self, written: Written, found: dict[str, Rows]) -> None:
         with closing(sqlite3.connect(f"file:{self.target}?mode=ro", uri=True)) as connection:

@@ -37,11 +37,6 @@ def test_what_broke_a_rule_once_breaks_none_now(tmp_path: Path) -> None:
     assert broken_rules(FINDINGS, tmp_path) == []
 
 
-def test_a_share_of_what_reached_new_lines_breaks_no_rule(tmp_path: Path) -> None:
-    assert broken_rules(COVERAGE[::4], tmp_path) == []
-
-
-@pytest.mark.slow
 def test_nothing_that_reached_new_lines_breaks_a_rule(tmp_path: Path) -> None:
     assert COVERAGE
     assert broken_rules(COVERAGE, tmp_path) == []
