@@ -11,8 +11,8 @@ Before new inputs are committed: `--thin`. Has run for 34 minutes in all (28 of 
 inputs), and 13,000 single bytes were changed one by one. Found and mended: an IndexError where a record's
 header is cut off; one rowid given twice where a page stands in two places; a second spent on each damaged
 frame of a log; a hot journal passed over for the page count in its header. Found and open: a record shorter
-than its payload vanishes without a word; one key given twice WITHOUT ROWID; a column's own ON CONFLICT REPLACE
-takes rows away in writing; a stored CREATE TABLE ... AS SELECT is run.
+than its payload vanishes without a word; one key given twice WITHOUT ROWID; a column that says ON CONFLICT
+REPLACE takes rows away in writing; a stored CREATE TABLE ... AS SELECT is run.
 """
 
 from __future__ import annotations
