@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from operator import ne
 
+from datalayer.schema.declaration import read_table
 from datalayer.schema.salvage.outcome import Value
 from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.tokens import fold
@@ -126,8 +127,12 @@ def _mended(entry: Entry, wanted: Sequence[Entry]) -> Entry:
 
 def _maker(scratch: sqlite3.Connection) -> Callable[[Entry], bool]:
     def make(entry: Entry) -> bool:
+        sql = entry.sql or ""
         try:
-            scratch.execute(entry.sql or "")
+            if entry.kind == "table" and not sql[7:].lstrip().upper().startswith("VIRTUAL"):
+                # SQLite never stores CREATE TABLE ... AS SELECT: such a text is made up, and may run for ever
+                read_table(sql)
+            scratch.execute(sql)
         except (sqlite3.Error, sqlite3.Warning, ValueError):
             return False
         return True

@@ -77,7 +77,8 @@ def insert_text(table: Table) -> str:
     if own is not None:
         names = [own, *names]
     marks = ", ".join("?" * len(names))
-    return f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES ({marks})"
+    # OR ABORT: a clause of the table that replaces or ignores would swallow rows
+    return f"INSERT OR ABORT INTO {quote(table.name)} ({', '.join(names)}) VALUES ({marks})"
 
 
 def rowid_name(table: Table) -> str | None:

@@ -127,3 +127,17 @@ def test_an_existing_file_is_not_written_over(shop: Shop, tmp_path: Path) -> Non
         write(salvaged, target)
 
     assert target.read_bytes() == b"mine"
+
+
+def test_a_stored_text_that_would_run_a_query_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (a TEXT)")
+        connection.execute("INSERT INTO t VALUES ('x')")
+        connection.execute("PRAGMA writable_schema = ON")
+        endless = "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+        connection.execute("UPDATE sqlite_schema SET sql = ?", (endless,))
+
+    written = _written(path, tmp_path / "new.db")
+
+    assert written.tables.get("t") is None or written.tables["t"].kept <= 1
