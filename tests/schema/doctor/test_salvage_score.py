@@ -35,14 +35,14 @@ FAST = {
 }
 # in place of recoverable rows
 FLOORS = {
-    "physical": 0.993,
+    "physical": 0.991,
     "header": 1.0,
     "schema": 0.988,
     "index": 1.0,
     "wal": 0.989,
     "journal": 0.985,
     "freelist": 1.0,
-    "logical": 1.0,
+    "logical": 0.9999,
     "environment": 1.0,
 }
 

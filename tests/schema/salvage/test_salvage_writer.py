@@ -135,7 +135,8 @@ def test_a_stored_text_that_would_run_a_query_is_not_run(tmp_path: Path) -> None
         connection.execute("CREATE TABLE t (a TEXT)")
         connection.execute("INSERT INTO t VALUES ('x')")
         connection.execute("PRAGMA writable_schema = ON")
-        endless = "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+        endless = f"CREATE TABLE t AS {numbers}"
         connection.execute("UPDATE sqlite_schema SET sql = ?", (endless,))
 
     written = _written(path, tmp_path / "new.db")
