@@ -98,6 +98,7 @@ def test_command_answers_in_one_shape(run: Run, filled: Filled, app: Path, name:
     assert told["next"] is None or name in leads_on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_answers_people(run: Run, filled: Filled, app: Path, name: str) -> None:
     answer = run(*name.split(), *own_words(name, filled, app), "--database", filled.target)

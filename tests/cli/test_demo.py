@@ -17,6 +17,9 @@ from support.waiting import wait_until
 from datalayer import connect
 from datalayer.cli.demo_project import analyse_file, index_project, survey
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

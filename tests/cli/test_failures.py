@@ -19,6 +19,9 @@ from support.waiting import wait_until
 
 from datalayer.testing.postgres import PostgresServer
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 SECRET = "sesame-4711"
 # gives up root's rights; first everything is used once, since Python may stand where nobody else may look
 AS_NOBODY = """

@@ -14,6 +14,9 @@ from support.waiting import wait_until
 
 from datalayer import connect
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 APP = """
 from datalayer.domains.jobs import Worker
 

@@ -18,6 +18,9 @@ from support.source_tree import ROOT
 from datalayer import connect
 from datalayer.cli.output import bytes_text, readable
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 ESCAPE = "\x1b["
 
 

@@ -15,6 +15,9 @@ from support.web_pages import Page, read_page
 
 from datalayer.store import connect
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 SECTIONS = ["health", "migrations", "tables", "backups", "repair", "jobs", "settings", "diagram"]
 NO_JINJA = "import sys; sys.modules['jinja2'] = None"
 

@@ -14,6 +14,9 @@ import pytest
 from datalayer.schema.check import Finding, check_file
 from datalayer.schema.check.surroundings import file_system_of
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 
 def make_database(path: Path, *, mode: str = "DELETE", page_size: int = 4096) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:

@@ -17,6 +17,9 @@ from datalayer.schema.check import Finding, check_file
 from datalayer.schema.check.guard import Policy, damage_before_opening
 from datalayer.store import connect
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 Make = Callable[[Path], Path]
 
 

@@ -18,6 +18,9 @@ from datalayer.schema.snapshot import read
 from datalayer.schema.target import Target, target_of
 from datalayer.testing._postgres_binaries import find_binaries
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 SCHEMA = """
 CREATE TABLE item (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 CREATE TABLE child (item_id INTEGER NOT NULL REFERENCES item (id));

@@ -24,6 +24,9 @@ from datalayer.schema.migrator import migrate
 from datalayer.schema.restore import present_rows, restore
 from datalayer.testing._postgres_binaries import find_binaries
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 Content = dict[str, list[tuple[object, ...]]]
 
 

@@ -17,6 +17,9 @@ from datalayer.schema.numbered.run import run
 from datalayer.schema.squash.squashing import squash
 from datalayer.schema.squash.verify import Verification, verify_database, verify_folder
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 FIRST = """CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT '');
 CREATE INDEX person_name ON person (name);
 CREATE TRIGGER person_touch AFTER UPDATE ON person BEGIN SELECT 1; END;

@@ -19,6 +19,9 @@ from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.pending import pending
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 Apply = Callable[[Engine, int], None]
 # the rows of these cases hold made-up checksums, or need files of the tool's own
 BY_NAME = [case for case in cases() if case.tool not in ("drizzle", "alembic")]

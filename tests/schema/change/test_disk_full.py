@@ -26,6 +26,9 @@ from datalayer.schema.change.consent import Consent
 from datalayer.schema.migrator import MigrationResult, migrate
 from datalayer.schema.target import Target, target_of
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 BEFORE = """
 CREATE TABLE author (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
 CREATE TABLE post (id INTEGER PRIMARY KEY, author INTEGER REFERENCES author ON DELETE CASCADE,

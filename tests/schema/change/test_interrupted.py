@@ -28,6 +28,9 @@ from datalayer.schema.change.consent import Consent
 from datalayer.schema.migrator import migrate
 from datalayer.schema.target import Target, target_of
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 JOURNALS = ["wal", "delete"]
 _LOCKS = "support.lock_holding"
 BEFORE = """

@@ -11,11 +11,17 @@ from support.rebuild_cases import all_cases
 CASES = all_cases()
 
 
-def _parameter(name: str, case: Case) -> object:
-    return pytest.param(case, id=name, marks=[pytest.mark.slow] if case.is_slow else [])
+_FEW = 3  # every case of so many runs with the fast tests, the others with the slow ones
 
 
-@pytest.mark.parametrize("case", [_parameter(name, case) for name, case in CASES.items()])
+def _parameter(place: int, name: str, case: Case) -> object:
+    is_slow = case.is_slow or place % _FEW
+    return pytest.param(case, id=name, marks=[pytest.mark.slow] if is_slow else [])
+
+
+@pytest.mark.parametrize(
+    "case", [_parameter(place, name, case) for place, (name, case) in enumerate(CASES.items())]
+)
 def test_a_schema_is_reached_or_refused_with_nothing_lost(case: Case, tmp_path: Path) -> None:
     assert judge(case, tmp_path) == []
 

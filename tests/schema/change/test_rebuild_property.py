@@ -32,6 +32,9 @@ from support.random_schemas import (
 from support.rebuilding import run_migrate
 from support.sql_words import lower
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 _MANY = 100
 
 

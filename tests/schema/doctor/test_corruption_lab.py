@@ -20,6 +20,9 @@ from support.corruption_score import Sum, score
 from support.corruption_truth import open_copy, read_rows
 from support.sampling import some
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 SMALL = ("app-512", "app-wal-1024", "app-hot-1024")
 UNDAMAGED = "read_only_file"
 

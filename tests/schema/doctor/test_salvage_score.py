@@ -18,6 +18,9 @@ from support.corruption_contestants import salvaged
 from support.corruption_score import Score, Sum, score
 from support.sampling import some
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 SEEDS = some((11, 12), 2)
 FAST = {
     "zeroed_leaf": "app-512",

@@ -19,6 +19,9 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.lock import migration_lock
 from datalayer.schema.numbered.run import run
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 _TABLE = "CREATE TABLE a (x integer); INSERT INTO a VALUES (1), (1), (2);"
 _CONCURRENT = (
     "ALTER TABLE a ADD COLUMN y integer;\n"

@@ -10,6 +10,9 @@ from schema.pgchange.oracle import connected, rows_of, shape_of
 from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.testing.postgres import PostgresServer
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url(postgres: PostgresServer) -> Iterator[str]:

@@ -17,6 +17,9 @@ from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.schema.pgchange.names import mentions, rename_in
 from datalayer.testing.postgres import PostgresServer
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 MANY = "INSERT INTO t (x) SELECT i FROM generate_series(1, 20000) i; ANALYZE t;"
 
 

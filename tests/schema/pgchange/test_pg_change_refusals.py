@@ -13,6 +13,9 @@ from datalayer.schema.change.consent import Consent
 from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.testing.postgres import PostgresServer
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url(postgres: PostgresServer) -> Iterator[str]:

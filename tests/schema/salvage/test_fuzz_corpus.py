@@ -19,6 +19,9 @@ from support.salvage_case import false_rows, found_rows, missing
 
 from datalayer.schema.salvage.recover import salvage
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 FINDINGS = sorted((CORPUS / "findings").iterdir())
 COVERAGE = sorted((CORPUS / "coverage").iterdir())
 SOUND = [seed.name for seed in SEEDS if seed.is_sound]

@@ -19,6 +19,9 @@ from datalayer.schema.salvage.outcome import LostRow
 from datalayer.schema.salvage.recover import salvage
 from datalayer.schema.salvage.writer import write
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 Harm = Callable[[bytearray], None]
 
 

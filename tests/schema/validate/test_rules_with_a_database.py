@@ -17,6 +17,9 @@ from datalayer.schema.numbered.run import run
 from datalayer.schema.validate import RuleFinding, validate
 from datalayer.store import Store
 
+# together they take long: processes, servers, many files
+pytestmark = pytest.mark.slow
+
 FILES = {
     "0001_users.sql": "CREATE TABLE users (id integer PRIMARY KEY, email text);\n",
     "0003_posts.sql": "CREATE TABLE posts (id integer PRIMARY KEY);\n",
