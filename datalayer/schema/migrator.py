@@ -147,6 +147,17 @@ class _Call:
         steps = tuple(Step("migration", file.name, file.part_to_run().strip()) for file in found.files)
         return MigrationResult((), (), steps, nothing_to_do=not steps, findings=tuple(found.findings))
 
+    def unrecorded(self) -> tuple[str, ...]:
+        """Give the names of the whole schema that the database does not know of."""
+        applied = set(history.applied_names(self.engine))
+        return tuple(name for name in self.target.names if name not in applied)
+
+    def record(self, folder: Folder, names: Sequence[str]) -> None:
+        """Record files as applied, and journal them, within the caller's transaction."""
+        journal.ensure(self.engine)
+        history.record(self.engine, names)
+        journal.import_names(self.engine, folder)
+
     def take_over(
         self, folder: Folder, locked: Callable[[Callable[[], None]], None]
     ) -> MigrationResult | None:
@@ -157,9 +168,7 @@ class _Call:
 
         def record() -> None:
             if not history.applied_names(self.engine):
-                journal.ensure(self.engine)
-                history.record(self.engine, match.names)
-                journal.import_names(self.engine, folder)
+                self.record(folder, match.names)
 
         locked(record)
         return MigrationResult(match.names, nothing_to_do=False, findings=tuple(about_shape(match)))
@@ -289,23 +298,21 @@ class _Sqlite:
             steps = steps_of(self.connection, planned, measured=plan)
             if plan:
                 foresee(self.connection, planned, self.call.consent)
-            return planned, steps, self.unrecorded()
+            return planned, steps, self.call.unrecorded()
 
     def change_now(self) -> MigrationResult:
         """Plan once more, now that nobody else writes, and do it."""
         wanted, consent = self.wanted, self.call.consent
         assert wanted is not None
         planned = self.plan(wanted)
-        steps, missing = steps_of(self.connection, planned, measured=False), self.unrecorded()
+        steps, missing = steps_of(self.connection, planned, measured=False), self.call.unrecorded()
         kept = None
         if destroys(self.connection, planned, consent) and not consent.skip_backup and self.engine.path:
             kept = backup(self.engine).path
         if not planned.is_empty:
             perform(self.connection, planned, consent, wanted, self.call.progress)
         if missing and self.target.folder is not None:
-            journal.ensure(self.engine)
-            history.record(self.engine, missing)
-            journal.import_names(self.engine, self.target.folder)
+            self.call.record(self.target.folder, missing)
         is_done = planned.is_empty and not missing
         return MigrationResult(missing, _made_by(planned), steps, nothing_to_do=is_done, backup=kept)
 
@@ -314,11 +321,6 @@ class _Sqlite:
             return plan_change(self.connection, wanted, self.call.consent)
         except sqlite3.Error as exc:
             raise self.engine.translate(exc) from exc
-
-    def unrecorded(self) -> tuple[str, ...]:
-        """Give the names of the whole schema that the database does not know of."""
-        applied = set(history.applied_names(self.engine))
-        return tuple(name for name in self.target.names if name not in applied)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -392,14 +394,14 @@ class _Postgres:
             raise self.refused or MigrationRefused(f"{self.target.source} tells no schema")
         with self.engine.transaction(read=True):
             found = catalog.read(self.engine)
-            missing = self.unrecorded()
+            missing = self.call.unrecorded()
             if not found.is_empty and self.target.is_own:
                 self.call.refuse_if_foreign(catalog.compare(self.target.schema, self.derived, found))
         if found.is_empty:
             if plan or self.locked(self.create_if_fresh):
                 steps = self.derived.steps
                 return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
-            missing = self.unrecorded()
+            missing = self.call.unrecorded()
         kept = None if plan else self.back_up(self.derived)
         steps = self.change(self.derived, plan=plan)
         if missing and not plan:
@@ -451,15 +453,9 @@ class _Postgres:
 
     def record(self) -> None:
         """Record what the whole schema contains, the names that are missing now."""
-        missing = self.unrecorded()
+        missing = self.call.unrecorded()
         if missing and self.target.folder is not None:
-            journal.ensure(self.engine)
-            history.record(self.engine, missing)
-            journal.import_names(self.engine, self.target.folder)
-
-    def unrecorded(self) -> tuple[str, ...]:
-        applied = set(history.applied_names(self.engine))
-        return tuple(name for name in self.target.names if name not in applied)
+            self.call.record(self.target.folder, missing)
 
     def locked(self, act: Callable[[], T]) -> T:
         """Act in a transaction under the advisory lock, waiting for it until the deadline."""

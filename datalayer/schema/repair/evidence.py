@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable, NotFound
+from datalayer.schema.backup_file import sync_folder
 
 __all__ = [
     "ENDINGS",
@@ -29,7 +30,6 @@ __all__ = [
     "newest",
     "refuse_if_full",
     "sync_file",
-    "sync_folder",
     "tell",
 ]
 
@@ -170,17 +170,6 @@ def sync_file(path: Path) -> None:
     """See to it that a file's bytes are on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _size(path: Path) -> int:

@@ -17,6 +17,7 @@ from time import monotonic
 
 from datalayer.engine.translate import from_sqlite
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable, DataLayerError, MigrationRefused
+from datalayer.schema.backup_file import sync_folder
 from datalayer.schema.check import check_file
 from datalayer.schema.finding import Finding
 from datalayer.schema.repair.evidence import (
@@ -26,7 +27,6 @@ from datalayer.schema.repair.evidence import (
     keep,
     newest,
     sync_file,
-    sync_folder,
     tell,
 )
 from datalayer.schema.repair.expectation import Expectation

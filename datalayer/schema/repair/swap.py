@@ -16,13 +16,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from datalayer.errors import DatabaseUnavailable
+from datalayer.schema.backup_file import sync_folder
 from datalayer.schema.repair.evidence import (
     Evidence,
     beside,
     copy_file,
     disk_errors,
     sync_file,
-    sync_folder,
 )
 
 __all__ = ["clear_leftovers", "put_back", "put_in_place", "staged"]
