@@ -277,11 +277,13 @@ class KeyStatements:
         # now, ns, key, now
         self.touch = self._sql(f"UPDATE {table} SET updated_at = ? WHERE {ns}key = ? AND {_LIVE}", "1")
         # now, time before which a lease is forgotten, limit, now
-        self.purge = self._dialect.sql(
-            f"DELETE FROM {table} WHERE {self._row_key} IN ("
+        due = (
             f"SELECT {self._row_key} FROM {table}"
             f" WHERE expires_at <= ? AND (expires_at > '{LEASED}' OR updated_at <= ?)"
-            f" ORDER BY expires_at LIMIT ?{self._dialect.row_lock_skip}) AND expires_at <= ?"
+            f" ORDER BY expires_at LIMIT ?{self._dialect.row_lock_skip}"
+        )
+        self.purge = self._dialect.sql(
+            f"DELETE FROM {table} WHERE {self._dialect.in_few(self._row_key, due)} AND expires_at <= ?"
         )
 
     def _compose_conditional_writes(self) -> None:
