@@ -365,6 +365,45 @@ def test_a_sequence_behind_its_column_is_found_on_postgresql(postgres_database: 
     engine.close()
 
 
+@pytest.mark.slow
+def test_many_dead_rows_are_told_until_they_are_gone(postgres_database: str) -> None:
+    engine = open_engine(postgres_database)
+    engine.execute("CREATE TABLE t (id int, note text) WITH (autovacuum_enabled = off)")
+    engine.execute("INSERT INTO t SELECT n, repeat('x', 400) FROM generate_series(1, 100000) n")
+    flush = "SELECT pg_stat_force_next_flush()"
+
+    engine.execute("DELETE FROM t WHERE id > 10")
+    engine.execute(flush)
+    [finding] = check(engine, with_schema=False)
+    assert (finding.id, finding.severity, finding.table, finding.count) == (
+        "DL-C055",
+        "warning",
+        "t",
+        99_990,
+    )
+    engine.execute("VACUUM t")
+    engine.execute(flush)
+    assert check(engine, with_schema=False) == []
+    engine.close()
+
+
+def test_dead_rows_that_statistics_tell_of_and_no_page_holds_are_no_finding(postgres_database: str) -> None:
+    late, other = open_engine(postgres_database), open_engine(postgres_database)
+    late.execute("CREATE TABLE t (id int) WITH (autovacuum_enabled = off)")
+    late.execute("SELECT pg_stat_force_next_flush()")
+    late.execute("SELECT 1")
+    # what it deletes it reports a second later, or when asked to
+    late.execute("INSERT INTO t SELECT generate_series(1, 60000)")
+    late.execute("DELETE FROM t")
+    other.execute("TRUNCATE t")
+    other.execute("SELECT pg_stat_force_next_flush()")
+    late.execute("SELECT pg_stat_force_next_flush()")
+
+    assert check(late, with_schema=False) == []
+    late.close()
+    other.close()
+
+
 def test_a_migration_that_was_changed_since_is_found(migrated: Engine) -> None:
     migrated.write("UPDATE migrations_journal SET checksum_raw = 'a', checksum_norm = 'b'")
 

@@ -50,6 +50,11 @@ _EMPTY = (
         for table in ("included_files", "excluded_files", "cached_state")
     ),
 )
+_LARGEST = (
+    "SELECT max(pg_relation_size(oid)) FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+)
+_MOST_BYTES = 8 << 20
 
 
 class ReusedDatabase:
@@ -93,6 +98,10 @@ class ReusedDatabase:
                     " AND pid <> pg_backend_pid() AND state LIKE '%transaction%'"
                 ).fetchone()
                 if busy is None or busy[0]:
+                    return False
+                # what was deleted still takes its room, and a check tells of much of it
+                size = conn.execute(_LARGEST).fetchone()
+                if size is None or size[0] > _MOST_BYTES:
                     return False
                 for statement in _EMPTY:
                     conn.execute(cast("LiteralString", statement))

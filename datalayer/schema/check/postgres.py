@@ -23,6 +23,9 @@ from datalayer.schema.tokens import quote
 __all__ = ["inspect", "table_names"]
 
 _DEAD_ROWS = 50_000
+_DEAD_BYTES = 32 << 20
+# the head of a row and the pointer to it: statistics may tell of more rows than there is room for
+_LEAST_ROW = 28
 _OLD, _VERY_OLD = 1_200_000_000, 1_800_000_000
 _INDEXES = """
 SELECT c.oid, c.relname, t.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -157,12 +160,21 @@ def _sequences_behind(engine: Engine, found: Catalog) -> Iterator[Finding]:
 
 def _upkeep(engine: Engine) -> Iterator[Finding]:
     rows = engine.fetch_all(
-        "SELECT relname, n_live_tup, n_dead_tup FROM pg_stat_user_tables WHERE schemaname = %s"
-        " AND n_dead_tup > greatest(%s, n_live_tup) ORDER BY relname",
+        "SELECT relname, n_live_tup, n_dead_tup, coalesce(pg_relation_size(relid), 0)"
+        " FROM pg_stat_user_tables WHERE schemaname = %s AND n_dead_tup > greatest(%s, n_live_tup)"
+        " ORDER BY relname",
         (engine.schema_name, _DEAD_ROWS),
     )
-    for table, live, dead in rows:
-        message = f"{table} holds {dead} dead rows beside {live} live ones: run VACUUM on it"
+    for table, live, told, size in rows:
+        # the statistics come late: the table may have been emptied, truncated or vacuumed since
+        dead = min(told, size // _LEAST_ROW)
+        wasted = size * dead // (dead + live) if dead else 0
+        if dead <= max(_DEAD_ROWS, live) or wasted < _DEAD_BYTES:
+            continue
+        message = (
+            f"{table} holds about {dead} dead rows beside {live} live ones, some {wasted >> 20} MiB:"
+            " run VACUUM on it"
+        )
         yield Finding("DL-C055", "warning", table, None, int(dead), message, "manual")
     age = int(
         engine.fetch_all("SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()")[0][0]
