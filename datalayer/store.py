@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import peewee
 import platformdirs
 
-from datalayer.domains import CHECKS, Domains, inspections
+from datalayer.domains import Domains, checks, inspections
 from datalayer.engine.address import Address
 from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
@@ -219,7 +219,7 @@ def _own_checks(
     """Give what the domains check, where their own schema is expected."""
     if options.get("expected") is not None or not options.get("with_schema", True):
         return {}, ()
-    return CHECKS, inspections(data_dir)
+    return checks(), inspections(data_dir)
 
 
 _singleton: Singleton[Store] = Singleton()

@@ -92,7 +92,7 @@ def _refuse_mixtures(call: Invocation) -> None:
 
 
 def _expectation(call: Invocation) -> Expectation:
-    from datalayer.domains import CHECKS
+    from datalayer.domains import checks
     from datalayer.schema.check.rule import read_rules
     from datalayer.schema.repair.expectation import Expectation
     from datalayer.schema.target import target_of
@@ -102,7 +102,7 @@ def _expectation(call: Invocation) -> Expectation:
     rules: Mapping[str, Rule] = {} if file is None else read_rules(file)
     if arguments.no_schema:
         return Expectation(None, rules)
-    told: Mapping[str, Rule] = {} if arguments.schema else CHECKS
+    told: Mapping[str, Rule] = {} if arguments.schema else checks()
     return Expectation(target_of(schema_file=arguments.schema), rules, told)
 
 

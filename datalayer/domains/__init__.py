@@ -1,53 +1,45 @@
 """The domains: one file each, and the two lines here that give a store its attribute.
 
-Foreign keys between domains live in SQL; models hold plain ids, so that domains stay strangers.
+Foreign keys between domains live in SQL; models hold plain ids, so that domains stay strangers. A domain is
+imported when its attribute is first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, overload
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from datalayer.domains import state
-from datalayer.domains.jobs import Jobs
-from datalayer.domains.jobs import checks as jobs_checks
-from datalayer.domains.sessions import Sessions
-from datalayer.domains.sessions import checks as sessions_checks
-from datalayer.domains.state import CachedState, KeyValueStore
 from datalayer.engine.connection import Engine
-from datalayer.schema.check.rule import Inspection, Rule
 
-__all__ = ["CHECKS", "Domains", "inspections"]
+if TYPE_CHECKING:
+    from datalayer.domains.jobs import Jobs
+    from datalayer.domains.sessions import Sessions
+    from datalayer.domains.state import CachedState, KeyValueStore
+    from datalayer.schema.check.rule import Inspection, Rule
+    from datalayer.schema.finding import Finding
 
-CHECKS: Mapping[str, Rule] = {**sessions_checks.CHECKS, **jobs_checks.CHECKS, **state.CHECKS}
-"""The rules that the domains declare, by the id of their finding."""
-
-
-def inspections(data_dir: Path | None) -> Sequence[Inspection]:
-    """Give what the domains look at besides their rules: what no query can tell, and files."""
-    return (sessions_checks.project_hashes, partial(jobs_checks.response_files, data_dir=data_dir))
-
+__all__ = ["Domains", "checks", "domain_modules", "inspections"]
 
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class _Kind(Protocol[R_co]):
-    """What makes a domain's repository; a class does."""
-
-    def __call__(self, engine: Engine, *, data_dir: Path | None = None) -> R_co: ...
+# in the order of the attributes; a module may have two
+_MODULE_NAMES: dict[str, None] = {}
 
 
 class _Domain(Generic[R]):
-    """A store's attribute: the domain's repository, made when first asked for."""
+    """A store's attribute: the domain's repository, made when first asked for.
 
-    def __init__(self, kind: _Kind[R]) -> None:
-        self._kind = kind
+    `place` is its module in this package and its class: "jobs.Jobs".
+    """
+
+    def __init__(self, place: str) -> None:
+        self._module_name, _, self._class_name = place.partition(".")
 
     def __set_name__(self, owner: type[object], name: str) -> None:
         self._name = name
+        _MODULE_NAMES.setdefault(self._module_name)
 
     @overload
     def __get__(self, store: None, owner: type[object]) -> _Domain[R]: ...
@@ -58,7 +50,8 @@ class _Domain(Generic[R]):
     def __get__(self, store: Domains | None, owner: type[object]) -> _Domain[R] | R:
         if store is None:
             return self
-        repository = self._kind(store.engine, data_dir=store.data_dir)
+        kind: Any = getattr(_module(self._module_name), self._class_name)
+        repository: R = kind(store.engine, data_dir=store.data_dir)
         # an instance's own entry stands before this descriptor from now on
         store.__dict__[self._name] = repository
         return repository
@@ -74,7 +67,39 @@ class Domains:
         """Where domains keep large values as files."""
         raise AttributeError("data_dir")
 
-    sessions = _Domain(Sessions)
-    jobs = _Domain(Jobs)
-    cache = _Domain(CachedState)
-    kv = _Domain(KeyValueStore)
+    sessions: _Domain[Sessions] = _Domain("sessions.Sessions")
+    jobs: _Domain[Jobs] = _Domain("jobs.Jobs")
+    cache: _Domain[CachedState] = _Domain("state.CachedState")
+    kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
+
+
+def domain_modules() -> Sequence[ModuleType]:
+    """Give the modules of all domains, in the order of their attributes; imports them."""
+    return [_module(name) for name in _MODULE_NAMES]
+
+
+def checks() -> Mapping[str, Rule]:
+    """Give the rules that the domains declare as `CHECKS`, by the id of their finding."""
+    declared: dict[str, Rule] = {}
+    for module in domain_modules():
+        declared |= getattr(module, "CHECKS", {})
+    return declared
+
+
+def inspections(data_dir: Path | None) -> Sequence[Inspection]:
+    """Give what the domains look at besides their rules: what no query can tell, and files.
+
+    A domain declares them as `INSPECTIONS`: functions of an engine and the folder of large values.
+    """
+    own: list[Callable[[Engine, Path | None], Iterable[Finding]]] = []
+    for module in domain_modules():
+        own += getattr(module, "INSPECTIONS", ())
+
+    def bound(inspect: Callable[[Engine, Path | None], Iterable[Finding]]) -> Inspection:
+        return lambda engine: inspect(engine, data_dir)
+
+    return [bound(inspect) for inspect in own]
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"datalayer.domains.{name}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datalayer.domains import CHECKS
+from datalayer.domains import checks
 from datalayer.domains.sessions import Session
 from datalayer.schema.check import Finding
 from datalayer.store import Store, check_database, connect
@@ -92,7 +92,7 @@ def test_jobs_that_no_worker_could_have_left_so_are_found(migrated: Path) -> Non
         "INSERT INTO background_jobs (id, response, output_file_path) VALUES ('both', 'r', 'jobs/x')",
     )
 
-    domain = [one for one in findings if one.id in CHECKS]
+    domain = [one for one in findings if one.id in checks()]
     assert [(one.id, one.rows[0]["id"]) for one in domain] == [
         ("DL-C211", "no end"),
         ("DL-C212", "no owner"),

@@ -10,7 +10,7 @@ from datalayer.engine.connection import Engine
 from datalayer.schema.check.rule import Rule
 from datalayer.schema.finding import Finding, Repair, Severity
 
-__all__ = ["CHECKS", "response_files"]
+__all__ = ["CHECKS", "INSPECTIONS", "response_files"]
 
 _TABLE = "background_jobs"
 _FINAL = "('completed', 'failed', 'canceled')"
@@ -70,3 +70,6 @@ def response_files(engine: Engine, data_dir: Path | None) -> Iterator[Finding]:
         number, severity, message, repair = _FILES[problem.kind]
         told = message.format(path=problem.path)
         yield Finding(number, severity, _TABLE, problem.job_id, 1, told, repair)
+
+
+INSPECTIONS = (response_files,)

@@ -3,7 +3,16 @@
 Knows no other domain.
 """
 
+from datalayer.domains.sessions.checks import CHECKS, INSPECTIONS
 from datalayer.domains.sessions.model import ExcludedFile, IncludedFile, Session, SessionFiles
 from datalayer.domains.sessions.repository import Sessions
 
-__all__ = ["ExcludedFile", "IncludedFile", "Session", "SessionFiles", "Sessions"]
+__all__ = [
+    "CHECKS",
+    "INSPECTIONS",
+    "ExcludedFile",
+    "IncludedFile",
+    "Session",
+    "SessionFiles",
+    "Sessions",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import CheckViolation
@@ -10,7 +11,7 @@ from datalayer.repository.project import project_hash
 from datalayer.schema.check.rule import MOST_ROWS, Rule
 from datalayer.schema.finding import Finding
 
-__all__ = ["CHECKS", "project_hashes"]
+__all__ = ["CHECKS", "INSPECTIONS", "project_hashes"]
 
 CHECKS = {
     "DL-C201": Rule(
@@ -22,7 +23,7 @@ CHECKS = {
 }
 
 
-def project_hashes(engine: Engine) -> Iterator[Finding]:
+def project_hashes(engine: Engine, _data_dir: Path | None) -> Iterator[Finding]:
     """Find sessions that are not listed under their project: the hash is not that of the directory."""
     if "project_hash" not in engine.columns("sessions"):
         return
@@ -44,3 +45,6 @@ def _hash(directory: str) -> str | None:
         return project_hash(directory)
     except CheckViolation:
         return None
+
+
+INSPECTIONS = (project_hashes,)
