@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,8 @@ from datalayer.schema.declaration import (
     read_index,
     read_table,
 )
+from datalayer.schema.reader import Unexpected
+from datalayer.schema.schema_rows import Entry, read_entries, unreadable_schema
 from datalayer.schema.tokens import Statement, canonical, fold, significant, split, tokenize
 
 __all__ = [
@@ -188,8 +190,10 @@ class Schema:
 def read(connection: sqlite3.Connection) -> Schema:
     """Read the schema of a live database (its `main` file). Reads only; some five PRAGMAs a table.
 
-    Take a read transaction around it where other processes may change the schema.
+    Take a read transaction around it where other processes may change the schema. Raises DatabaseCorrupt
+    where the table of tables holds what no statement writes there.
     """
+    rows = read_entries(connection)
     # pragma_table_list (SQLite 3.37) tells virtual and shadow tables from plain ones: sqlite.org/pragma.html
     kinds = {
         str(name): (str(kind), bool(without_rowid), bool(strict))
@@ -197,14 +201,15 @@ def read(connection: sqlite3.Connection) -> Schema:
             connection, "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'"
         )
     }
-    rows = [
-        (str(kind), str(name), str(table), str(sql))
-        for kind, name, table, sql in _rows(
-            connection,
-            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
-        )
-        if not fold(str(name)).startswith("sqlite_")
-    ]
+    try:
+        return _schema(connection, rows, kinds)
+    except (KeyError, Unexpected) as exc:
+        raise unreadable_schema(f"it says of an object what SQLite does not: {exc}") from exc
+
+
+def _schema(
+    connection: sqlite3.Connection, rows: Sequence[Entry], kinds: Mapping[str, tuple[str, bool, bool]]
+) -> Schema:
     indexes: dict[str, list[Index]] = {}
     for kind, name, table, sql in rows:
         if kind == "index":

@@ -226,10 +226,11 @@ def _database(engine: Engine, wanted: _Wanted) -> list[Finding]:
     findings: list[Finding] = []
     try:
         found = read(connection)
-    except sqlite3.DatabaseError as exc:
-        if not is_damage(exc):
+    except (sqlite3.DatabaseError, DatabaseCorrupt) as exc:
+        if isinstance(exc, sqlite3.DatabaseError) and not is_damage(exc):
             raise
-        return [*_collect(_pages(connection, None, wanted)), _unreadable(str(exc))]
+        reason = exc.why if isinstance(exc, DatabaseCorrupt) else None
+        return [*_collect(_pages(connection, None, wanted)), _unreadable(reason or str(exc))]
     if wanted.quick:
         findings += _collect(sampled(connection, found))
     else:
