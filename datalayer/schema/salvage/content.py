@@ -40,6 +40,7 @@ class Content:
         self.reading: Reading = walk.reading
         self.usable = walk.usable
         self.decoder = Decoder(self.reading.layout.encoding)
+        self.tails: dict[bytes, tuple[int, int, int]] = {}
 
     def header(self, number: int, assume: int | None = None) -> PageHeader | None:
         """Read the b-tree header of a page."""

@@ -5,10 +5,11 @@ Knows shapes and records, not how trees were found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from datalayer.schema.salvage.content import Content
+from datalayer.schema.salvage.entries import entries, entry_rowids
 from datalayer.schema.salvage.outcome import BadText, Value
 from datalayer.schema.salvage.shape import Shape
 from datalayer.schema.salvage.walk import Tree
@@ -96,6 +97,10 @@ class RowidSet:
         block = self._blocks.get(rowid >> 9)
         return block is not None and bool(block[rowid >> 3 & 63] & 1 << (rowid & 7))
 
+    def lacks(self, rowid: int) -> bool:
+        """Whether a rowid is not in it."""
+        return rowid not in self
+
     def overlap(self, other: RowidSet) -> int:
         """Count the rowids that are in both."""
         blocks = self._blocks.items()
@@ -104,6 +109,15 @@ class RowidSet:
             for key, block in blocks
         )
 
+    def beyond(self, other: RowidSet) -> Iterator[int]:
+        """Iterate over the rowids that are here and not in the other set."""
+        for key, block in self._blocks.items():
+            more = int.from_bytes(block, "little") & ~int.from_bytes(other._blocks.get(key, b""), "little")
+            while more:
+                lowest = more & -more
+                yield (key << 9) + lowest.bit_length() - 1
+                more ^= lowest
+
     def __len__(self) -> int:
         return self._count
 
@@ -111,21 +125,19 @@ class RowidSet:
 def rowids_of(content: Content, tree: Tree) -> RowidSet | None:
     """Give the rowids that a complete index names, or None where one of its records cannot be read."""
     found = RowidSet()
-    for record in content.records(tree):
-        if record.values is None or not record.values or type(record.values[-1]) is not int:
+    for rowid in entry_rowids(content, tree):
+        if rowid is None:
             return None
-        found.add(record.values[-1])
+        found.add(rowid)
     return found
 
 
 def known_columns(
-    content: Content, index: IndexShape, tree: Tree, shape: Shape
+    content: Content, index: IndexShape, tree: Tree, shape: Shape, wanted: Callable[[int], bool]
 ) -> Iterator[tuple[int, dict[int, Value]]]:
-    """Iterate over the entries of an index as (rowid, values by place in the table's record)."""
-    for record in content.records(tree):
-        values = record.values
+    """Iterate over the entries of an index for wanted rowids as (rowid, values by place in the record)."""
+    for rowid, values in entries(content, tree, wanted):
         if values is None or index.misfit(values, shape) >= 0.9:
             continue
-        rowid = values[-1]
-        if type(rowid) is int and not any(isinstance(value, BadText) for value in values):
+        if not any(isinstance(value, BadText) for value in values):
             yield rowid, {place: value for place, value in zip(index.places, values) if place >= 0}

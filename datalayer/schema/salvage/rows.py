@@ -172,9 +172,8 @@ class TableRows:
             tree = self.holding.index_trees.get(index.name)
             if tree is None or not tree.is_complete or not found:
                 continue
-            for rowid, told in known_columns(self.content, index, tree, self.shape):
-                record = found.get(rowid)
-                if record is not None and self._differs(record.values or [], told):
+            for rowid, told in known_columns(self.content, index, tree, self.shape, found.__contains__):
+                if self._differs(found[rowid].values or [], told):
                     disputed.add(rowid)
         for rowid, record in found.items():
             if rowid not in disputed:
@@ -219,12 +218,13 @@ class TableRows:
     def _from_indexes(self, seen: RowidSet, alive: RowidSet | None, lost: Lost) -> Iterator[Row]:
         """Rebuild the rows that only indexes still know; those they know in part go to `lost`."""
         known: dict[int, dict[int, Value]] = {}
-        for index in self.holding.indexes:
+        missing = None if alive is None else set(alive.beyond(seen))
+        is_missing = seen.lacks if missing is None else missing.__contains__
+        for index in self.holding.indexes if missing is None or missing else ():
             tree = self.holding.index_trees.get(index.name)
             if tree is not None:
-                for rowid, values in known_columns(self.content, index, tree, self.shape):
-                    if rowid not in seen and (alive is None or rowid in alive):
-                        known.setdefault(rowid, {}).update(values)
+                for rowid, values in known_columns(self.content, index, tree, self.shape, is_missing):
+                    known.setdefault(rowid, {}).update(values)
         wanted = set(range(len(self.shape.columns))) - {self.shape.alias}
         for rowid, values in sorted(known.items()):
             record = [values.get(place) for place in range(len(self.shape.columns))]
