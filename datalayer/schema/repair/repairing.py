@@ -177,6 +177,9 @@ def _look(file: Path, expectation: Expectation) -> _State:
                 return _State(tuple(exc.damage), False, is_interrupted)
             except sqlite3.DatabaseError as exc:
                 return _State((str(exc),), False, is_interrupted)
+            except DatabaseCorrupt as exc:
+                # a schema that SQLite goes on with and that does not say what is there
+                return _State((exc.why or exc.what,), False, is_interrupted)
     is_sound = is_sound and not is_interrupted
     return _State((), is_sound, is_interrupted, (*left, *treatment.left))
 
