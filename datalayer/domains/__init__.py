@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datalayer.domains.jobs import Jobs
     from datalayer.domains.sessions import Sessions
     from datalayer.domains.state import CachedState, KeyValueStore
+    from datalayer.domains.workspaces import Workspaces
     from datalayer.schema.check.rule import Inspection, Rule
     from datalayer.schema.finding import Finding
 
@@ -71,6 +72,7 @@ class Domains:
     jobs: _Domain[Jobs] = _Domain("jobs.Jobs")
     cache: _Domain[CachedState] = _Domain("state.CachedState")
     kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
+    workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")
 
 
 def domain_modules() -> Sequence[ModuleType]:
