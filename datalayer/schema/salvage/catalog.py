@@ -53,7 +53,7 @@ def entry_of(values: Sequence[Value]) -> Entry | None:
     """Give the entry that a record of sqlite_schema holds, or None where it cannot be one."""
     if len(values) < 5:
         return None
-    kind, name, table, root, sql = values[:5]
+    kind, name, table, root, sql = map(_as_text, values[:5])
     if kind not in _KINDS or not isinstance(name, str) or not isinstance(table, str) or not name:
         return None
     if not isinstance(root, int | None) or (root or 0) < 0:
@@ -61,6 +61,14 @@ def entry_of(values: Sequence[Value]) -> Entry | None:
     if sql is not None and not (isinstance(sql, str) and sql[:6].upper() == "CREATE"):
         return None
     return Entry(str(kind), name, table, root or 0, sql)
+
+
+def _as_text(value: Value) -> Value:
+    """Take a BLOB for the text that SQLite takes it for."""
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def statements_of(schema: Schema) -> list[Entry]:

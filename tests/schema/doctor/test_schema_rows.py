@@ -10,6 +10,7 @@ import pytest
 
 from datalayer.errors import DatabaseCorrupt, DataLayerError
 from datalayer.schema.check import check_file
+from datalayer.schema.repair.repairing import repair
 from datalayer.schema.snapshot import read
 from datalayer.store import connect
 
@@ -79,6 +80,20 @@ def test_who_reads_such_a_schema_is_told_that_the_database_is_damaged(
             with pytest.raises(DataLayerError, match="sqlite_schema is a blob"):
                 work()
         assert "DL-C013" in {one.id for one in store.check()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", COLUMNS)
+def test_such_a_schema_is_repaired_and_no_row_is_lost(column: str, tmp_path: Path) -> None:
+    path = spoiled(tmp_path / "a.db", f"UPDATE sqlite_schema SET {column} = CAST({column} AS BLOB)")
+
+    repair(path, yes=True)
+
+    assert check_file(path, with_schema=False) == []
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM t").fetchall() == [(1, "x")]
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    assert names == {*OBJECTS}
 
 
 def test_the_text_factory_of_a_connection_stays_its_own(tmp_path: Path) -> None:
