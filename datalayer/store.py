@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 import peewee
 import platformdirs
 
-from datalayer.domains import Domains, checks, inspections
+from datalayer.domains import Domains, checks, inspections, with_needs
 from datalayer.engine.address import Address
 from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
@@ -52,8 +52,11 @@ class Store(Domains):
     exit everything is closed anyway.
     """
 
-    def __init__(self, engine: Engine, *, data_dir: Path | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, data_dir: Path | None = None, domains: Iterable[str] | None = None
+    ) -> None:
         self.engine = engine
+        self.domains = None if domains is None else with_needs(domains)
         if not engine.dialect.tells_violations:
             engine.complete_violation = complete
         self._data_dir = data_dir
@@ -143,14 +146,19 @@ class Store(Domains):
         schema_file: str | os.PathLike[str] | None = None,
         folder: str | os.PathLike[str] | None = None,
         to: str | None = None,
+        domains: Iterable[str] | None = None,
         **options: Any,
     ) -> MigrationResult:
         """Bring the database to the current schema, or to that of a file or of a folder's files up to `to`.
 
+        `domains` restricts the package's own schema, or a folder's, to these and what they need; without it
+        those that the store was opened with count, and by default all.
         Options (`plan`, `consent`, `lock_timeout_s`, `progress`), effect and errors are those of
         `datalayer.schema.migrator.migrate`. A Python migration's `up` is called with this store.
         """
-        target = target_of(schema_file=schema_file, folder=folder, to=to)
+        if domains is None and schema_file is None and folder is None:
+            domains = self.domains
+        target = target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
         return migrate(self.engine, target, store_of=lambda _: self, **options)
 
     def check(self, *, rules: Mapping[str, Rule] | None = None, **options: Any) -> list[Finding]:
@@ -177,6 +185,7 @@ def connect(
     target: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,
+    domains: Iterable[str] | None = None,
     on_corruption: OnCorruption = "raise",
     **options: Any,
 ) -> Store:
@@ -187,12 +196,18 @@ def connect(
     `on_corruption` says what is done about one whose header, log or journal is damaged ("raise", "read-only",
     "repair", or a function; see `datalayer.schema.check.guard.open_guarded`).
 
+    `domains` are those that the app uses, with what they need; sessions, jobs and state are always there.
+    `migrate()` then makes no others, and asking the store for another is an error.
+
     Raises:
+        MigrationRefused: there is no such domain.
         DatabaseUnavailable: missing folder or file, no permission, refused, wrong password.
         DatabaseCorrupt: not a database, or a damaged one.
     """
+    if domains is not None:
+        domains = with_needs(domains)
     engine = open_guarded(target, Options(**options), on_corruption)
-    return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute())
+    return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute(), domains=domains)
 
 
 def check_database(

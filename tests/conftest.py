@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -101,8 +103,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
-        with connect(":memory:") as opened:
-            opened.migrate()
+        template: Path = request.getfixturevalue("_sqlite_template")
+        with connect(":memory:") as opened, closing(sqlite3.connect(template)) as source:
+            source.backup(opened.engine.connection())
             yield opened
         return
     for target in _fresh_database(request, tmp_path):

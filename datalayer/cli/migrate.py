@@ -57,6 +57,12 @@ def _add_arguments(parser: Parser) -> None:
         action="store_true",
         help="print the steps with cost and risk and change nothing; exit 1 if there are any",
     )
+    parser.add_argument(
+        "--domain",
+        metavar="NAME",
+        action="append",
+        help="only this domain and what it needs, not all; repeatable",
+    )
     add_lock_timeout(parser, "60")
 
 
@@ -66,6 +72,10 @@ def _run(call: Invocation) -> Result:
         raise UsageError("give --schema or --dir, not both", hint="run `datalayer migrate --help`")
     if arguments.schema and arguments.to:
         raise UsageError("--to names a file of a folder, and --schema is one file", hint="leave out --to")
+    if arguments.schema and arguments.domain:
+        raise UsageError(
+            "--domain names a part of a folder, and --schema is one file", hint="leave out --domain"
+        )
     options = _options(call)
     is_missing = call.address.path is not None and not call.address.path.exists()
     if arguments.plan or is_missing:
@@ -127,6 +137,7 @@ def _options(call: Invocation) -> dict[str, Any]:
         "schema_file": arguments.schema,
         "folder": arguments.dir,
         "to": arguments.to,
+        "domains": arguments.domain,
         "consent": consent,
         "lock_timeout_s": arguments.lock_timeout,
     }
@@ -185,6 +196,8 @@ def _same_without_plan(call: Invocation) -> str:
     for option in ("schema", "dir", "to"):
         if getattr(arguments, option):
             words += [f"--{option}", getattr(arguments, option)]
+    for name in arguments.domain or ():
+        words += ["--domain", name]
     for option in ("rename", "drop", "drop_table"):
         for word in getattr(arguments, option):
             words += [f"--{option.replace('_', '-')}", word]

@@ -29,9 +29,11 @@ def _run(call: Invocation) -> Result:
         from datalayer.schema.reset import reset
         from datalayer.schema.target import target_of
 
+        is_own = arguments.schema is None and arguments.dir is None
+        target = None if is_own else target_of(schema_file=arguments.schema, folder=arguments.dir)
         done = reset(
             store.engine,
-            target_of(schema_file=arguments.schema, folder=arguments.dir),
+            target,
             everything=arguments.all,
             lock_timeout_s=arguments.lock_timeout,
         )

@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from datalayer.engine.connection import Engine
+from datalayer.errors import SchemaMismatch
+from datalayer.schema.history import package_folder
 
 if TYPE_CHECKING:
     from datalayer.domains.jobs import Jobs
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from datalayer.schema.check.rule import Inspection, Rule
     from datalayer.schema.finding import Finding
 
-__all__ = ["Domains", "checks", "domain_modules", "inspections"]
+__all__ = ["Domains", "checks", "domain_modules", "inspections", "with_needs"]
 
 R = TypeVar("R")
+# what the first migration makes is in every database
+_FOUNDATION = {"sessions", "jobs", "state", "cache", "kv"}
 # in the order of the attributes; a module may have two
 _MODULE_NAMES: dict[str, None] = {}
 
@@ -51,6 +55,11 @@ class _Domain(Generic[R]):
     def __get__(self, store: Domains | None, owner: type[object]) -> _Domain[R] | R:
         if store is None:
             return self
+        if not (store.domains is None or self._module_name in store.domains | _FOUNDATION):
+            raise SchemaMismatch(
+                f"this store was opened without the domain {self._module_name}",
+                hint=f'add "{self._module_name}" to the domains= of connect, and migrate',
+            )
         kind: Any = getattr(_module(self._module_name), self._class_name)
         repository: R = kind(store.engine, data_dir=store.data_dir)
         # an instance's own entry stands before this descriptor from now on
@@ -62,6 +71,8 @@ class Domains:
     """What every store offers."""
 
     engine: Engine
+    domains: frozenset[str] | None
+    """What the store was restricted to; None: all domains."""
 
     @property
     def data_dir(self) -> Path:
@@ -73,6 +84,15 @@ class Domains:
     cache: _Domain[CachedState] = _Domain("state.CachedState")
     kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")
+
+
+def with_needs(wanted: Iterable[str]) -> frozenset[str]:
+    """Give these domains and those whose tables they refer to; what is always there does not count.
+
+    Raises MigrationRefused for an unknown domain.
+    """
+    part = package_folder().of_domains(set(wanted) - _FOUNDATION)
+    return part.domains or frozenset()
 
 
 def domain_modules() -> Sequence[ModuleType]:

@@ -6,6 +6,7 @@ ending.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import resources
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from datalayer.engine.connection import Engine
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
+from datalayer.schema.snapshot import Schema
 
 __all__ = [
     "TABLE_SQL",
@@ -21,6 +23,7 @@ __all__ = [
     "package_files",
     "package_folder",
     "record",
+    "recorded_names",
 ]
 
 # larger numbers are milliseconds: as seconds they would be of the year 5138
@@ -74,6 +77,17 @@ def applied_names(engine: Engine) -> tuple[str, ...]:
     if not {"id", "name"} <= {str(row[0]) for row in columns}:
         return ()
     return tuple(str(row[0]) for row in engine.fetch_all("SELECT name FROM migrations ORDER BY id"))
+
+
+def recorded_names(connection: sqlite3.Connection, found: Schema) -> frozenset[str]:
+    """Give the names that a SQLite database of this schema records; none where they cannot be read."""
+    table = found.table("migrations")
+    if table is None or table.column("name") is None:
+        return frozenset()
+    try:
+        return frozenset(str(row[0]) for row in connection.execute("SELECT name FROM migrations"))
+    except sqlite3.DatabaseError:
+        return frozenset()
 
 
 def record(engine: Engine, names: Sequence[str]) -> None:

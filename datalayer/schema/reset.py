@@ -11,11 +11,12 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema.backup import backup
 from datalayer.schema.creation import create_on_postgres, create_on_sqlite, without_references
+from datalayer.schema.history import applied_names
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.postgres import derive, object_lines
 from datalayer.schema.postgres_drop import Wanted, drop_objects
 from datalayer.schema.restore_postgres import keep_present
-from datalayer.schema.target import Target, target_of
+from datalayer.schema.target import Target, own_target
 from datalayer.schema.tokens import fold
 
 __all__ = ["ResetResult", "reset"]
@@ -55,7 +56,7 @@ def reset(
         raise MigrationRefused(
             "a reset cannot run inside a transaction", hint="leave the transaction() block"
         )
-    target = target or target_of()
+    target = target or own_target(applied_names(engine))
     if target.whole is None:
         raise target.unknown or MigrationRefused(f"{target.source} tells no schema")
     tables = [table.name for table in target.schema.tables] + ([*JOURNAL_TABLES] if target.folder else [])

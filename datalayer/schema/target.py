@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from datalayer.errors import MigrationRefused
@@ -16,7 +18,7 @@ from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, read_script
 from datalayer.schema.snapshot import Schema, load, read, runnable
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["HEADER", "Target", "Whole", "target_of"]
+__all__ = ["HEADER", "Target", "Whole", "own_target", "target_of"]
 
 HEADER = ("user_version", "application_id")
 
@@ -63,8 +65,34 @@ class Target:
 
     @property
     def has_consolidated(self) -> bool:
-        """Whether the folder has its whole schema in one file."""
-        return self.folder is not None and (self.folder.root / CONSOLIDATED).is_file()
+        """Whether a fresh database gets the whole schema, or that of some domains, at once."""
+        folder = self.folder
+        if folder is None or not (folder.root / CONSOLIDATED).is_file():
+            return False
+        return folder.domains is None or self.whole is not None
+
+
+@cache
+def _own_target(domains: frozenset[str] | None) -> Target:
+    return target_of(domains=domains)
+
+
+def own_target(applied: Iterable[str] = ()) -> Target:
+    """Give the package's own schema as far as a database with these applied migrations has its domains.
+
+    A database without a record is held to the whole of it. Read once: the files do not change while a program
+    runs.
+    """
+    return _own_target(_domains_of(frozenset(applied)))
+
+
+@cache
+def _domains_of(applied: frozenset[str]) -> frozenset[str] | None:
+    files = history.package_files()
+    if not applied & {file.name for file in files}:
+        return None
+    installed = {file.mark.domain for file in files if file.name in applied}
+    return frozenset(domain for domain in installed if domain is not None)
 
 
 def target_of(
@@ -72,20 +100,30 @@ def target_of(
     schema_file: str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
     to: str | None = None,
+    domains: Iterable[str] | None = None,
 ) -> Target:
     """Read the schema to reach from files; without any, the package's own.
 
-    Raises MigrationRefused where a file cannot be read, or SQLite refuses a consolidated one.
+    `domains`: only what these domains of the folder and those that they need make up.
+
+    Raises MigrationRefused where a file cannot be read, SQLite refuses a consolidated one, or a domain is
+    unknown.
     """
     if schema_file is not None:
+        if domains is not None:
+            raise MigrationRefused(
+                f"{schema_file} is one schema without domains", hint="leave the domains out"
+            )
         source = str(schema_file)
         whole = _whole(read_script(Path(schema_file)), source, needs_history=False)
         return Target(source, None, None, (), whole, is_whole=True, is_own=False)
     place = history.package_folder() if folder is None else Folder(Path(folder))
+    if domains is not None:
+        place = place.of_domains(domains)
     names = tuple(file.name for file in place.files())
     consolidated = place.root / CONSOLIDATED
     source = str(place.root)
-    if consolidated.is_file():
+    if place.domains is None and consolidated.is_file():
         source = CONSOLIDATED if folder is None else str(consolidated)
         whole, unknown = _whole(place.script(), source, needs_history=bool(names)), None
     else:

@@ -36,25 +36,24 @@ SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
 ) AS parts (part)
 """
 _TABLES = (
-    "background_jobs",
-    "included_files",
-    "excluded_files",
-    "sessions",
-    "cached_state",
-    "key_value_store",
+    "SELECT quote_ident(relname) FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
 )
-_EMPTY = (
-    *(f"DELETE FROM public.{table}" for table in _TABLES),
-    *(
-        f"SELECT setval(pg_get_serial_sequence('public.{table}', 'id'), 1, false)"
-        for table in ("included_files", "excluded_files", "cached_state")
-    ),
+_SEQUENCES = (
+    "SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences"
+    " WHERE schemaname = 'public' ORDER BY 1"
 )
+# neither a trigger nor a reference is asked when rows go
+_UNASKED = "SET session_replication_role = replica"
 _LARGEST = (
     "SELECT max(pg_relation_size(oid)) FROM pg_class"
     " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
 )
 _MOST_BYTES = 8 << 20
+
+
+Rows = dict[str, str]
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class ReusedDatabase:
@@ -65,13 +64,17 @@ class ReusedDatabase:
         self._template = template
         self._url: str | None = None
         self._shape: str | None = None
-        self._migrations: list[tuple[Any, ...]] = []
+        self._rows: Rows = {}
+        self._sequences: dict[str, int | None] = {}
 
     def take(self) -> str:
         """Give its URL."""
         if self._url is None:
             self._url = self._server.create_database(template=self._template)
-            self._shape, self._migrations = self._look(self._url)
+            with psycopg.connect(self._url, autocommit=True) as conn:
+                self._shape = _shape(conn)
+                self._rows = _rows_of(conn, _tables(conn))
+                self._sequences = _sequences(conn)
         return self._url
 
     def give_back(self) -> None:
@@ -81,12 +84,6 @@ class ReusedDatabase:
         if not self._is_as_new(url):
             self._server.drop_database(url)
             self._url = None
-
-    def _look(self, url: str) -> tuple[str | None, list[tuple[Any, ...]]]:
-        with psycopg.connect(url, autocommit=True) as conn:
-            row = conn.execute(cast("LiteralString", _SHAPE)).fetchone()
-            migrations = conn.execute("SELECT id, name FROM public.migrations ORDER BY id").fetchall()
-        return (row[0] if row else None), migrations
 
     def _is_as_new(self, url: str) -> bool:
         try:
@@ -101,10 +98,49 @@ class ReusedDatabase:
                     return False
                 # what was deleted still takes its room, and a check tells of much of it
                 size = conn.execute(_LARGEST).fetchone()
-                if size is None or size[0] > _MOST_BYTES:
+                if size is None or size[0] > _MOST_BYTES or _shape(conn) != self._shape:
                     return False
-                for statement in _EMPTY:
-                    conn.execute(cast("LiteralString", statement))
-            return self._look(url) == (self._shape, self._migrations)
+                return self._is_emptied(conn)
         except psycopg.Error:
             return False
+
+    def _is_emptied(self, conn: Connection) -> bool:
+        """Delete what tests wrote; rows that the migrations bring are to be as they were."""
+        conn.execute(_UNASKED)
+        for table in _with_rows(conn, [table for table in _tables(conn) if table not in self._rows]):
+            _run(conn, f"DELETE FROM public.{table}")
+        for name, last in _sequences(conn).items():
+            if last != self._sequences[name]:
+                _run(conn, f"SELECT setval('{name}', {self._sequences[name] or 1}, false)")
+        return _rows_of(conn, list(self._rows)) == self._rows
+
+
+def _run(conn: Connection, sql: str) -> list[tuple[Any, ...]]:
+    cursor = conn.execute(cast("LiteralString", sql))
+    return cursor.fetchall() if cursor.description else []
+
+
+def _shape(conn: Connection) -> str | None:
+    return _run(conn, _SHAPE)[0][0]
+
+
+def _tables(conn: Connection) -> list[str]:
+    return [name for (name,) in _run(conn, _TABLES)]
+
+
+def _sequences(conn: Connection) -> dict[str, int | None]:
+    return dict(_run(conn, _SEQUENCES))
+
+
+def _with_rows(conn: Connection, tables: list[str]) -> list[str]:
+    asked = [f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM public.{table})" for table in tables]
+    return [name for (name,) in _run(conn, " UNION ALL ".join(asked))]
+
+
+def _rows_of(conn: Connection, tables: list[str]) -> Rows:
+    """Give a digest of the rows of each table that has any."""
+    asked = [
+        f"SELECT '{table}', md5(string_agg(t::text, ',' ORDER BY t::text)) FROM public.{table} AS t"
+        for table in _with_rows(conn, tables)
+    ]
+    return dict(_run(conn, " UNION ALL ".join(asked))) if asked else {}

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, cast
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered import script
+from datalayer.schema.numbered.domain import DomainMark, mark_of, with_needs
 from datalayer.schema.tokens import Statement
 
 __all__ = [
@@ -85,6 +86,11 @@ class MigrationFile:
         return script.statements(self.part_to_run(), dialect) if self.kind == "sql" else []
 
     @property
+    def mark(self) -> DomainMark:
+        """The domain that it belongs to. Raises MigrationRefused as `read` does."""
+        return mark_of(self.read()) if self.kind == "sql" else DomainMark()
+
+    @property
     def checksum_raw(self) -> str:
         """The sha256 of its bytes. Raises MigrationRefused when it cannot be read."""
         return hashlib.sha256(self.content()).hexdigest()
@@ -124,9 +130,13 @@ class FolderProblem:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of migration files, with or without a consolidated one beside them."""
+    """A folder of migration files, with or without a consolidated one beside them.
+
+    `domains`: only the files of these domains, and those that belong to all (see `numbered.domain`).
+    """
 
     root: Traversable
+    domains: frozenset[str] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -173,7 +183,22 @@ class Folder:
                 hint="it needs entries with idx, tag and when",
             ) from exc
 
+    def of_domains(self, wanted: Iterable[str]) -> Folder:
+        """Give the part of it that these domains and those that they need make up.
+
+        Raises MigrationRefused for an unknown domain.
+        """
+        marks = [file.mark for file in self.all_files()]
+        return replace(self, domains=with_needs(marks, wanted, str(self.root)))
+
     def files(self) -> list[MigrationFile]:
+        """Give the files of its domains in order of application, as `all_files` does."""
+        files, domains = self.all_files(), self.domains
+        if domains is None:
+            return files
+        return [file for file in files if file.mark.domain is None or file.mark.domain in domains]
+
+    def all_files(self) -> list[MigrationFile]:
         """Give the files in order of application: numbers, then names; drizzle's by idx of its journal.
 
         Flyway's 1.2 comes before 1.10; prisma's go by the names of their folders. Files that undo (.down.sql,
@@ -210,13 +235,13 @@ class Folder:
         ]
 
     def script(self) -> str:
-        """Give the whole schema: the consolidated file, or all files one after the other.
+        """Give the whole schema: the consolidated file, or all files (of its domains) one after the other.
 
         Raises MigrationRefused for a folder of .py files without a consolidated file: they need a database
         to run on.
         """
         consolidated = self.root / CONSOLIDATED
-        if consolidated.is_file():
+        if consolidated.is_file() and self.domains is None:
             return read_script(consolidated)
         files = self.files()
         for file in files:

@@ -63,7 +63,7 @@ def pending(engine: Engine, folder: Folder, *, to: str | None = None) -> Pending
     findings = [
         *(found for file in files if file.name in has for found in _edited(file, rows.get(file.name))),
         *_late(files, left, has),
-        *_missing(folder, files, applied),
+        *_missing(folder, folder.all_files(), applied),
         *_folder_problems(folder),
     ]
     bare = tuple(name for name in applied if name not in rows)
@@ -162,8 +162,12 @@ def _edited(file: MigrationFile, row: JournalRow | None) -> list[Finding]:
 
 
 def _late(files: Sequence[MigrationFile], left: Sequence[MigrationFile], has: set[str]) -> list[Finding]:
+    """Tell the files that sort before an applied one of their own domain: domains come in any order."""
+    if not left:
+        return []
+    domains = {file.name: file.mark.domain for file in files}
     places = {file.name: place for place, file in enumerate(files)}
-    last = max((place for name, place in places.items() if name in has), default=-1)
+    lasts = {domains[name]: place for name, place in places.items() if name in has}
     return [
         finding(
             "J002",
@@ -173,7 +177,7 @@ def _late(files: Sequence[MigrationFile], left: Sequence[MigrationFile], has: se
             fix="give it a number behind the last applied one if it relies on what came later",
         )
         for file in left
-        if places[file.name] < last
+        if places[file.name] < (last := lasts.get(domains[file.name], -1))
     ]
 
 

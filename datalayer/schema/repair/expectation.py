@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datalayer.schema.change.migrate import Wanted
 from datalayer.schema.check.rule import Rule
 from datalayer.schema.finding import Finding
+from datalayer.schema.history import recorded_names
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.target import HEADER, Target
+from datalayer.schema.target import HEADER, Target, own_target
 from datalayer.schema.tokens import fold
 
 __all__ = ["Expectation"]
@@ -53,20 +54,18 @@ class Expectation:
         ours = {fold(table.name) for table in self.target.schema.tables} - {*JOURNAL_TABLES}
         if self.target.is_own and not ours & {fold(table.name) for table in found.tables}:
             return None, []
-        pending = _pending(connection, found, self.target.names)
-        if pending:
+        applied = recorded_names(connection, found)
+        target = own_target(applied) if self.target.is_own else self.target
+        pending = _pending(applied, target.names)
+        if pending or target.whole is None:
             return None, pending
-        whole = self.target.whole
+        whole = target.whole
         header = frozenset(HEADER) if self.is_header_lost else whole.header
         return Wanted(whole.schema, whole.order, header, exact=False), []
 
 
-def _pending(connection: sqlite3.Connection, found: Schema, names: tuple[str, ...]) -> list[Finding]:
+def _pending(applied: frozenset[str], names: tuple[str, ...]) -> list[Finding]:
     """Give the migrations that a database with a record of some has not had."""
-    table = found.table("migrations")
-    if table is None or table.column("name") is None or not names:
-        return []
-    applied = {str(row[0]) for row in connection.execute("SELECT name FROM migrations").fetchall()}
     if not applied & {*names}:
         return []
     return [
