@@ -46,6 +46,15 @@ BEGIN
     WHERE id = NEW.id;
 END;
 
+CREATE TRIGGER users_new_email_unverified
+AFTER UPDATE OF email ON users FOR EACH ROW
+WHEN OLD.email_verified AND NEW.email_verified AND NEW.email IS NOT NULL AND lower(NEW.email) IS NOT lower(OLD.email)
+BEGIN
+    UPDATE users
+    SET email_verified = 0
+    WHERE id = NEW.id;
+END;
+
 CREATE TABLE auth_sessions (
     id TEXT PRIMARY KEY,
     token TEXT NOT NULL
