@@ -30,13 +30,15 @@ _LEAST = 4
 def carve_leaf(content: Content, number: int, shape: Shape) -> list[Record]:
     """Give the rows of a damaged leaf: those its pointers still lead to, then what lies between them.
 
-    Free blocks, and what lies before the content where the header is sound, hold what was deleted and are
-    left out. Every record fits the shape and lies on the page without overlapping another.
+    Cells that pointers lead to and that cannot be read come last, without values. Free blocks, and what lies
+    before the content where the header is sound, hold what was deleted and are left out. Every record fits
+    the shape and lies on the page without overlapping another.
     """
     page = content.reading.page(number)
     kind = TABLE_LEAF if shape.has_rowid else INDEX_LEAF
     header = header_of(page, start_of(number), kind)
     found = [] if header is None else _pointed(content, number, page, header, shape)
+    unread = [] if header is None else _unread(content, number, page, header, found)
     missing = header is None or len(found) < len(header.pointers) or header.kind != page[start_of(number)]
     if missing or not found:
         taken = [(cell.start, cell.end) for cell, _ in found]
@@ -45,7 +47,28 @@ def carve_leaf(content: Content, number: int, shape: Shape) -> list[Record]:
         fresh = [pair for pair in cells if not _touches(pair[0], taken)]
         found += _packed(fresh)
     found.sort(key=lambda pair: pair[1].rowid)
-    return [record for _, record in found]
+    # a pointer that was wrong led elsewhere, and its cell was found all the same
+    lacking = 0 if header is None else len(header.pointers) - len(found)
+    return [*(record for _, record in found), *unread[: max(0, lacking)]]
+
+
+def _unread(
+    content: Content,
+    number: int,
+    page: bytes,
+    header: PageHeader,
+    found: Sequence[tuple[Cell, Record]],
+) -> list[Record]:
+    """Give the cells that pointers lead to and that cannot be read, on a page whose header makes sense."""
+    if not found or not header.pointers_end <= header.content <= content.usable:
+        return []
+    known = {cell.start for cell, _ in found}
+    records: list[Record] = []
+    for at in dict.fromkeys(header.pointers):
+        if at not in known and header.content <= at < content.usable:
+            cell = cell_at(page, at, header.kind, content.usable)
+            records.append(Record(0 if cell is None else cell.rowid, None, number, at))
+    return records
 
 
 def _pointed(

@@ -15,6 +15,8 @@ from datalayer.schema.salvage.pages import (
     PageHeader,
     cell_at,
     header_of,
+    recounted,
+    unaccounted,
 )
 from datalayer.schema.salvage.reading import Reading
 from datalayer.schema.salvage.record import Decoder, read_varint
@@ -77,17 +79,38 @@ class Content:
             return None
         return self.decoder.decode(payload, 0, len(payload))
 
-    def leaf(self, number: int) -> Iterator[Record]:
-        """Iterate over the cells of a leaf of a table, in the order of their pointers."""
+    def leaf(self, number: int) -> list[Record]:
+        """Give the cells of a leaf of a table, in the order of their pointers."""
+        return self.weighed_leaf(number)[0]
+
+    def weighed_leaf(self, number: int) -> tuple[list[Record], int]:
+        """Give the cells of a leaf of a table, and how many bytes of it are not accounted for.
+
+        A count of cells that is too low is put right; -1 stands for a page that cannot be accounted for.
+        """
         page = self.reading.page(number)
         header = header_of(page, start_of(number))
         if header is None or header.kind != TABLE_LEAF:
-            return
+            return [], -1
+        records, used = self._cells(number, page, header)
+        spare = unaccounted(page, header, used, self.usable)
+        if spare > 0:
+            mended = recounted(page, header, spare, self.usable)
+            if mended is not None:
+                self.reading.mended[number] = mended
+                header = header_of(mended, start_of(number)) or header
+                return self._cells(number, mended, header)[0], 0
+        return records, spare
+
+    def _cells(self, number: int, page: bytes, header: PageHeader) -> tuple[list[Record], int]:
+        """Give the records of a leaf, and the bytes that their cells take."""
+        records: list[Record] = []
+        used = 0
         decode, most, least = self.decoder.decode, self.usable - 35, header.pointers_end
         usable = self.end_of(number)
         for at in header.pointers:
             if not least <= at < usable - 2:
-                yield Record(0, None, number, at)
+                records.append(Record(0, None, number, at))
                 continue
             # the common case by hand: this loop is where a salvage spends its time
             size, place = page[at], at + 1
@@ -100,28 +123,52 @@ class Content:
                 rowid, place = read_varint(page, place)
             else:
                 size = 0
-            if 0 < size <= most and place + size <= usable:
-                yield Record(rowid, decode(page, place, place + size), number, at)
+            end = place + size
+            if 0 < size <= most and end <= usable:
+                # a cell takes four bytes at least
+                used += end - at if end - at > 3 else 4
+                records.append(Record(rowid, decode(page, place, end), number, at))
             else:
-                yield self._rare(number, page, at)
+                cell = cell_at(page, at, TABLE_LEAF, self.usable)
+                used += 0 if cell is None else cell.end - at
+                records.append(self._rare(number, page, at, cell))
+        return records, used
 
-    def _rare(self, number: int, page: bytes, at: int) -> Record:
-        cell = cell_at(page, at, TABLE_LEAF, self.usable)
+    def _rare(self, number: int, page: bytes, at: int, cell: Cell | None) -> Record:
         if cell is None:
             return Record(0, None, number, at)
         return Record(cell.rowid, self.decoded(number, page, cell), number, at)
 
-    def keys(self, number: int, assume: int | None = None) -> Iterator[Record]:
-        """Iterate over the records of an index page, leaf or inner; an index's last value is the rowid."""
+    def keys(self, number: int, assume: int | None = None) -> list[Record]:
+        """Give the records of an index page, leaf or inner; an index's last value is the rowid."""
+        return self.weighed_keys(number, assume)[0]
+
+    def weighed_keys(self, number: int, assume: int | None = None) -> tuple[list[Record], int]:
+        """Give the records of an index page, and how many bytes of it are not accounted for; see above."""
         page = self.reading.page(number)
         header = header_of(page, start_of(number), assume)
         if header is None or header.is_table:
-            return
-        end = self.end_of(number)
+            return [], -1
+        records, used = self._key_cells(number, page, header)
+        spare = unaccounted(page, header, used, self.usable)
+        if spare > 0 and header.kind == page[header.start]:
+            mended = recounted(page, header, spare, self.usable)
+            if mended is not None:
+                self.reading.mended[number] = mended
+                header = header_of(mended, start_of(number)) or header
+                return self._key_cells(number, mended, header)[0], 0
+        return records, spare
+
+    def _key_cells(self, number: int, page: bytes, header: PageHeader) -> tuple[list[Record], int]:
+        records: list[Record] = []
+        used = 0
+        end, least, kind, usable = self.end_of(number), header.pointers_end, header.kind, self.usable
         for at in header.pointers:
-            cell = cell_at(page, at, header.kind, self.usable) if at >= header.pointers_end else None
+            cell = cell_at(page, at, kind, usable) if at >= least else None
             values = None if cell is None or cell.end > end else self.decoded(number, page, cell)
-            yield Record(0, values, number, at)
+            used += 0 if cell is None else max(4, cell.end - at)
+            records.append(Record(0, values, number, at))
+        return records, used
 
     def records(self, tree: Tree, most: int | None = None) -> Iterator[Record]:
         """Iterate over the records of a tree, leaves first; at most some of each page where told."""
@@ -138,7 +185,7 @@ class Content:
         step = max(1, len(pages) // 12)
         found: list[Record] = []
         for number in pages[::step]:
-            records = list(self.leaf(number) if tree.is_table else self.keys(number))
+            records = self.leaf(number) if tree.is_table else self.keys(number)
             good = [record for record in records if record.values is not None]
             found.extend(good[:: max(1, len(good) // 6)])
             if len(found) >= count:

@@ -16,25 +16,29 @@ from datalayer.schema.salvage.walk import Tree
 from datalayer.schema.snapshot import Index, Table
 from datalayer.schema.tokens import fold
 
-__all__ = ["IndexShape", "RowidSet", "index_shapes", "rowids_of"]
+__all__ = ["IndexShape", "RowidSet", "index_shapes", "known_columns", "known_keys", "rowids_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexShape:
-    """An index of a table with rowids: places of its columns in the table's records, -1 an expression."""
+    """An index: places of its columns in the table's records, -1 an expression.
+
+    The rowid stands behind them; in an index of a table WITHOUT ROWID the key does, and is counted here.
+    """
 
     name: str
     table: str
     places: tuple[int, ...]
     is_partial: bool
     is_unique: bool
+    has_rowid: bool = True
 
     def misfit(self, values: Sequence[Value], shape: Shape) -> float:
         """Say how little a record looks like an entry of this index."""
-        if len(values) != len(self.places) + 1:
+        if len(values) != len(self.places) + self.has_rowid:
             return 3.0
-        rowid = values[-1]
-        against = 0.0 if isinstance(rowid, int) else 3.0
+        rowid = values[-1] if self.has_rowid else None
+        against = 0.0 if isinstance(rowid, int) or not self.has_rowid else 3.0
         for place, value in zip(self.places, values):
             if place < 0 or value is None:
                 continue
@@ -55,10 +59,10 @@ def _nulls(shape: Shape, place: int) -> float:
 
 
 def index_shapes(table: Table, shape: Shape) -> list[IndexShape]:
-    """Give the shapes of all indexes of a table with rowids, those of its keys included."""
-    if not shape.has_rowid:
-        return []
+    """Give the shapes of all indexes of a table, those of its keys included."""
     places = {fold(name): place for place, name in enumerate(shape.columns)}
+    if not shape.has_rowid:
+        return _of_keyed(table, places)
     found = [_of_index(index, table, places) for index in table.indexes]
     for number, parts in table.key_indexes:
         columns = tuple(
@@ -72,6 +76,35 @@ def index_shapes(table: Table, shape: Shape) -> list[IndexShape]:
 def _of_index(index: Index, table: Table, places: dict[str, int]) -> IndexShape:
     columns = tuple(-1 if term.column is None else places.get(fold(term.column), -1) for term in index.terms)
     return IndexShape(index.name, table.name, columns, index.where is not None, index.is_unique)
+
+
+def _of_keyed(table: Table, places: dict[str, int]) -> list[IndexShape]:
+    """Give the indexes of a table WITHOUT ROWID: behind their columns stands what they lack of the key."""
+    found: list[IndexShape] = []
+    collations = {fold(column.name): (column.collation or "BINARY").upper() for column in table.columns}
+    key = [] if table.primary_key is None else list(table.primary_key.terms)
+    for index in table.indexes:
+        told = [(fold(term.column or ""), (term.collation or "").upper()) for term in index.terms]
+        terms = [(name, collation or collations.get(name, "BINARY")) for name, collation in told]
+        for term in key:
+            name = fold(term.column or "")
+            own = (name, (term.collation or collations.get(name, "BINARY")).upper())
+            if own not in terms:
+                terms.append(own)
+        held = tuple(places.get(name, -1) for name, _ in terms)
+        found.append(
+            IndexShape(
+                index.name, table.name, held, index.where is not None, index.is_unique, has_rowid=False
+            )
+        )
+    for number, parts in table.key_indexes:
+        columns = tuple(places.get(fold(str(column)), -1) for column, _, _, _ in parts if column is not None)
+        if len(columns) < len(places) or any(key for *_, key in parts[len(key) :]):
+            name = f"sqlite_autoindex_{table.name}_{number}"
+            found.append(
+                IndexShape(name, table.name, columns, is_partial=False, is_unique=True, has_rowid=False)
+            )
+    return found
 
 
 class RowidSet:
@@ -141,3 +174,13 @@ def known_columns(
             continue
         if not any(isinstance(value, BadText) for value in values):
             yield rowid, {place: value for place, value in zip(index.places, values) if place >= 0}
+
+
+def known_keys(content: Content, index: IndexShape, tree: Tree, shape: Shape) -> Iterator[dict[int, Value]]:
+    """Iterate over the entries of an index of a table WITHOUT ROWID as values by place in its record."""
+    for record in content.records(tree):
+        values = record.values
+        if values is None or index.misfit(values, shape) >= 0.9:
+            continue
+        if not any(isinstance(value, BadText) for value in values):
+            yield {place: value for place, value in zip(index.places, values) if place >= 0}

@@ -25,7 +25,8 @@ __all__ = [
     "is_cell",
     "is_plausible",
     "local_size",
-    "parsed_cells",
+    "recounted",
+    "unaccounted",
 ]
 
 INDEX_INNER, TABLE_INNER, INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
@@ -175,9 +176,39 @@ def is_cell(page: bytes, at: int, kind: int, usable: int) -> bool:
     return kind == TABLE_INNER or record_size(page, cell.payload, cell.payload + cell.local) == cell.size
 
 
-def parsed_cells(page: bytes, header: PageHeader, usable: int) -> list[Cell | None]:
-    """Give the cell of each pointer, None where there is none that fits into the page."""
-    least = header.pointers_end
-    return [
-        cell_at(page, at, header.kind, usable) if least <= at < usable else None for at in header.pointers
-    ]
+def unaccounted(page: bytes, header: PageHeader, used: int, usable: int) -> int:
+    """Give the bytes of the content that are neither `used` by cells nor free; -1 where they are too few.
+
+    0 on every sound page. Where there are more, the page's count of cells may be too low.
+    """
+    free = 0
+    if header.first_free:
+        blocks = free_blocks(page, header, usable)
+        if blocks is None:
+            return -1
+        free = sum(end - start for start, end in blocks)
+    return max(-1, usable - header.content - used - free - header.fragmented)
+
+
+def recounted(page: bytes, header: PageHeader, spare: int, usable: int) -> bytes | None:
+    """Give a page whose count of cells was too low with the right one, None where that is not what it lacks.
+
+    The pointers behind the counted ones are still there: they are believed where their cells, to the byte,
+    take what is not accounted for.
+    """
+    at, count = header.pointers_end, len(header.pointers)
+    known = set(header.pointers)
+    while spare > 0 and at + 2 <= min(header.content, usable):
+        place = page[at] << 8 | page[at + 1]
+        if place in known or not header.content <= place < usable:
+            return None
+        cell = cell_at(page, place, header.kind, usable)
+        if cell is None or not is_cell(page, place, header.kind, usable):
+            return None
+        known.add(place)
+        spare -= max(4, cell.end - cell.start)
+        count, at = count + 1, at + 2
+    if spare or count == len(header.pointers):
+        return None
+    place = header.start + 3
+    return page[:place] + count.to_bytes(2, "big") + page[place + 2 :]

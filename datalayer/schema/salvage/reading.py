@@ -7,7 +7,7 @@ what stands on a page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.outcome import Problem
@@ -51,7 +51,8 @@ class Segment:
 class Reading:
     """The pages of a database as one reading of its files gives them.
 
-    `name` is "main", "main+wal" or "main+journal"; `overlay` are the pages that the log gives.
+    `name` is "main", "main+wal" or "main+journal"; `overlay` are the pages that the log gives; `mended` are
+    pages of which a damaged field was put right while they were read.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Reading:
     overlay: Mapping[int, bytes]
     segments: Sequence[Segment]
     problems: Sequence[Problem] = ()
+    mended: dict[int, bytes] = field(default_factory=dict[int, bytes], compare=False)
 
     def page(self, number: int) -> bytes:
         """Give the bytes of a page, filled up with zeros where the file ends within it."""
@@ -70,7 +72,9 @@ class Reading:
 
     def part(self, number: int) -> bytes:
         """Give what there is of a page: less than a page where the file ends within it."""
-        found = self.overlay.get(number)
+        found = self.mended.get(number)
+        if found is None:
+            found = self.overlay.get(number)
         return self.main_page(number) if found is None else found
 
     def main_page(self, number: int) -> bytes:
@@ -99,4 +103,5 @@ class Reading:
             page_count=page_count,
             overlay={**mended, **self.overlay},
             problems=(*self.problems, problem),
+            mended={},
         )

@@ -10,10 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from datalayer.schema.salvage.carve import carve_leaf
 from datalayer.schema.salvage.content import Content, Record
 from datalayer.schema.salvage.indexes import RowidSet, known_columns, rowids_of
+from datalayer.schema.salvage.keyed import KeyedRows
 from datalayer.schema.salvage.outcome import LostRow, Row, Value
-from datalayer.schema.salvage.pages import TABLE_LEAF, cell_at, free_blocks, parsed_cells
 from datalayer.schema.salvage.placing import Coverage, is_suspect
-from datalayer.schema.salvage.record import record_size
+from datalayer.schema.salvage.remains import (
+    DISPUTED,
+    STRANGE,
+    beyond,
+    known_only,
+    remains_of,
+    unread_page,
+)
 from datalayer.schema.salvage.survey import Holding
 from datalayer.schema.salvage.walk import Range, Tree
 
@@ -21,7 +28,6 @@ __all__ = ["TableRows"]
 
 _ALL: Range = (-(1 << 63), (1 << 63) - 1)
 _PAGES = 400
-_STRANGE = "it does not look like a row of the table"
 Lost = Callable[[LostRow], None]
 
 
@@ -37,7 +43,7 @@ class TableRows:
         """Iterate over the rows in place; what has none goes to `lost`."""
         holding = self.holding
         if not self.shape.has_rowid:
-            return self._keyed(lost)
+            return KeyedRows(self.content, holding)(lost)
         if (
             holding.tree is not None
             and holding.is_complete
@@ -53,7 +59,7 @@ class TableRows:
         damaged: list[int] = []
         last = _ALL[0] - 1
         for number in tree.leaves:
-            records = list(self.content.leaf(number))
+            records = self.content.leaf(number)
             if not _is_sound(records, last):
                 damaged.append(number)
                 continue
@@ -61,7 +67,7 @@ class TableRows:
             for rowid, values, page, _ in records:
                 if values is not None:
                     if len(values) > columns:
-                        self._extra(rowid, values, page, lost)
+                        lost(beyond(self.shape, rowid, values, page))
                     yield Row(rowid, finish(rowid, values)[0])
         if damaged:
             yield from self._after(tree, damaged, lost)
@@ -75,7 +81,7 @@ class TableRows:
                     seen.add(record.rowid)
         alive = self._alive(seen)
         yield from self._damaged([(number, _ALL) for number in damaged], seen, alive, lost)
-        yield from self._from_indexes(seen, alive, lost)
+        yield from self._from_indexes(seen, alive, lost, is_whole=False)
 
     def _mended(self, lost: Lost) -> Iterator[Row]:
         """Give what the tree still leads to, then damaged pages, then orphans, then what indexes know."""
@@ -91,12 +97,13 @@ class TableRows:
         def lives(rowid: int) -> bool:
             return rowid in alive if alive is not None else rowid not in coverage
 
+        is_whole = holding.is_complete and not damaged and not holding.adopted
         yield from self._damaged(damaged, seen, alive, lost)
         damaged.clear()
         for tree in trees[len(own) :]:
             yield from self._leaves(tree, seen, damaged, lost, lives)
         yield from self._damaged(damaged, seen, alive, lost)
-        yield from self._from_indexes(seen, alive, lost)
+        yield from self._from_indexes(seen, alive, lost, is_whole=is_whole)
 
     def _leaves(
         self,
@@ -109,8 +116,8 @@ class TableRows:
         suspect = is_suspect(self.holding)
         finish, columns = self.shape.finish, len(self.shape.columns)
         for number in tree.leaves:
-            records = list(self.content.leaf(number))
-            hides = suspect and not self._is_accounted(number)
+            records, spare = self.content.weighed_leaf(number)
+            hides = suspect and spare != 0
             if hides or number in tree.broken or not _is_sound(records, None):
                 damaged.append((number, tree.broken.get(number, _ALL)))
                 continue
@@ -118,26 +125,15 @@ class TableRows:
                 if values is None or (lives is not None and not lives(rowid)):
                     continue
                 if not self._belongs(rowid, values, is_orphan=lives is not None):
-                    lost(LostRow(self.shape.name, rowid, values, _STRANGE, page))
+                    lost(LostRow(self.shape.name, rowid, values, STRANGE, page))
                     continue
                 if not seen.add(rowid):
                     continue
                 if len(values) > columns:
-                    self._extra(rowid, values, page, lost)
+                    lost(beyond(self.shape, rowid, values, page))
                 yield Row(rowid, finish(rowid, values)[0])
         known = set(tree.leaves)
         damaged.extend(pair for pair in tree.broken.items() if pair[0] not in known)
-
-    def _is_accounted(self, number: int) -> bool:
-        """Whether cells and free places fill a leaf; where they do not, its count of cells may be wrong."""
-        header = self.content.header(number)
-        if header is None:
-            return False
-        page, usable = self.content.reading.page(number), self.content.usable
-        cells = parsed_cells(page, header, usable)
-        used = sum(max(4, cell.end - cell.start) for cell in cells if cell is not None)
-        free = sum(end - start for start, end in free_blocks(page, header, usable) or [])
-        return used + free + header.fragmented == usable - header.content
 
     def _belongs(self, rowid: int, values: Sequence[Value], *, is_orphan: bool) -> bool:
         """Whether a record can be a row here; what the schema leads to may have values too many."""
@@ -152,14 +148,18 @@ class TableRows:
         for start in range(0, len(pages), _PAGES):
             found: dict[int, Record] = {}
             for number, bounds in pages[start : start + _PAGES]:
-                for record in carve_leaf(self.content, number, self.shape):
+                records = carve_leaf(self.content, number, self.shape)
+                if not records and alive is None:
+                    lost(unread_page(self.shape, number))
+                for record in records:
                     rowid = record.rowid
+                    if record.values is None:
+                        if (rowid not in seen) if alive is None else (rowid in alive and rowid not in seen):
+                            lost(remains_of(self.content, self.shape, record))
+                        continue
                     if not bounds[0] < rowid <= bounds[1] or (alive is not None and rowid not in alive):
                         continue
-                    if record.values is None:
-                        if rowid not in seen:
-                            self._partial(record, lost)
-                    elif rowid not in seen:
+                    if rowid not in seen:
                         found.setdefault(rowid, record)
             for rowid, values in self._undisputed(found, lost):
                 seen.add(rowid)
@@ -179,30 +179,13 @@ class TableRows:
             if rowid not in disputed:
                 yield rowid, record.values or []
             elif record.values:
-                reason = "an index tells other values; the page is damaged"
-                lost(LostRow(self.shape.name, rowid, record.values, reason, record.page))
+                lost(LostRow(self.shape.name, rowid, record.values, DISPUTED, record.page))
 
     def _differs(self, values: Sequence[Value], told: dict[int, Value]) -> bool:
         return any(
             place != self.shape.alias and place < len(values) and values[place] != value
             for place, value in told.items()
         )
-
-    def _partial(self, record: Record, lost: Lost) -> None:
-        page = self.content.reading.page(record.page)
-        cell = cell_at(page, record.at, TABLE_LEAF, self.content.usable)
-        if cell is None or record_size(page, cell.payload, cell.payload + cell.local) != cell.size:
-            return
-        local = page[cell.payload : cell.payload + cell.local]
-        values = self.content.decoder.decode_part(local)
-        if values:
-            reason = "the pages that hold the rest of it are gone"
-            lost(LostRow(self.shape.name, record.rowid, values, reason, record.page))
-
-    def _extra(self, rowid: int, values: list[Value], page: int, lost: Lost) -> None:
-        extra = values[len(self.shape.columns) :]
-        reason = "values beyond the columns of the table; the row itself is in place"
-        lost(LostRow(self.shape.name, rowid, extra, reason, page))
 
     def _alive(self, seen: RowidSet) -> RowidSet | None:
         """Give the rowids that a complete index names, if it names what is known to be there."""
@@ -215,7 +198,9 @@ class TableRows:
                 return alive
         return None
 
-    def _from_indexes(self, seen: RowidSet, alive: RowidSet | None, lost: Lost) -> Iterator[Row]:
+    def _from_indexes(
+        self, seen: RowidSet, alive: RowidSet | None, lost: Lost, *, is_whole: bool
+    ) -> Iterator[Row]:
         """Rebuild the rows that only indexes still know; those they know in part go to `lost`."""
         known: dict[int, dict[int, Value]] = {}
         missing = None if alive is None else set(alive.beyond(seen))
@@ -229,54 +214,10 @@ class TableRows:
         for rowid, values in sorted(known.items()):
             record = [values.get(place) for place in range(len(self.shape.columns))]
             row = self.shape.finish(rowid, record)[0]
-            if wanted <= values.keys():
+            if wanted <= values.keys() and not is_whole:
                 yield Row(rowid, row)
             else:
-                names = ", ".join(self.shape.columns[place] for place in sorted(values))
-                reason = f"only indexes still know of it: {names}"
-                lost(LostRow(self.shape.name, rowid, row, reason, None))
-
-    def _keyed(self, lost: Lost) -> Iterator[Row]:
-        """Give the rows of a table WITHOUT ROWID, which lie on inner pages too."""
-        holding, shape = self.holding, self.shape
-        key = sum(1 for column in holding.table.columns if column.key_position)
-        seen: set[tuple[Value, ...]] | None = None if holding.is_complete and not holding.adopted else set()
-        for tree in holding.trees:
-            for number in dict.fromkeys((*tree.leaves, *tree.inner, *tree.broken)):
-                yield from self._keyed_page(number, tree, shape.columns[:key], seen, lost)
-
-    def _keyed_page(
-        self,
-        number: int,
-        tree: Tree,
-        key: Sequence[str],
-        seen: set[tuple[Value, ...]] | None,
-        lost: Lost,
-    ) -> Iterator[Row]:
-        records = list(self.content.keys(number))
-        if number in tree.broken or any(record.values is None for record in records):
-            records = [
-                *(one for one in records if self._is_row(one)),
-                *carve_leaf(self.content, number, self.shape),
-            ]
-            seen = set() if seen is None else seen
-        for record in records:
-            if record.values is None:
-                continue
-            if seen is not None and not self.shape.fits(record.values):
-                lost(LostRow(self.shape.name, None, record.values, _STRANGE, number))
-                continue
-            if seen is not None:
-                mark = tuple(record.values[: len(key)])
-                if mark in seen:
-                    continue
-                seen.add(mark)
-            if len(record.values) > len(self.shape.columns):
-                self._extra(0, record.values, number, lost)
-            yield Row(None, self.shape.finish(0, record.values)[0])
-
-    def _is_row(self, record: Record) -> bool:
-        return record.values is not None and self.shape.fits(record.values)
+                lost(known_only(self.shape, rowid, row, values, is_whole=is_whole))
 
 
 def _is_sound(records: Sequence[Record], last: int | None) -> bool:

@@ -167,7 +167,7 @@ def _stray_entries(content: Content, known: list[Entry]) -> list[Entry]:
         page = walk.reading.page(number)
         if page[0] != TABLE_LEAF or word not in page or walk.role(number) != "orphan":
             continue
-        records = list(content.leaf(number))
+        records = content.leaf(number)
         entries = list(_of_records(records))
         if not entries or len(entries) * 2 < len(records):
             continue
@@ -294,7 +294,7 @@ def _parses(content: Content, page: bytes, pointers: Iterable[int], kind: int) -
 
 
 def _sample_fits(content: Content, leaf: int, shape: Shape) -> bool:
-    records = list(content.leaf(leaf) if shape.has_rowid else content.keys(leaf))
+    records = content.leaf(leaf) if shape.has_rowid else content.keys(leaf)
     known = [record for record in records if record.values is not None][:20]
     if not known:
         return True

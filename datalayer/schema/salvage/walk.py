@@ -20,6 +20,9 @@ from datalayer.schema.salvage.pages import (
     cell_at,
     header_of,
     is_cell,
+    is_plausible,
+    recounted,
+    unaccounted,
 )
 from datalayer.schema.salvage.reading import Reading
 
@@ -59,6 +62,7 @@ class Tree:
     inner: array[int] = field(default_factory=lambda: array("I"))
     holes: list[Range] = field(default_factory=list[Range])
     broken: dict[int, Range] = field(default_factory=dict[int, Range])
+    marks: set[int] = field(default_factory=set[int], repr=False)
     cells: int = 0
     depth: int = 0
 
@@ -237,6 +241,8 @@ class Walk:
         if self._progress is not None and self._seen % 512 == 0:
             self._progress(self._seen, self.reading.page_count)
         page = self.reading.page(number) if page is None else page
+        if not header.is_leaf or not header.pointers:
+            header, page = self._recounted(number, header, page)
         tree.depth = max(tree.depth, link.depth)
         if not header.is_leaf:
             tree.inner.append(number)
@@ -244,6 +250,23 @@ class Walk:
         tree.leaves.append(number)
         self._note_spills(link, header, page)
         return []
+
+    def _recounted(self, number: int, header: PageHeader, page: bytes) -> tuple[PageHeader, bytes]:
+        """Put a count of cells right that is too low; a leaf that has some is weighed when it is read."""
+        used = 0
+        for at in header.pointers:
+            cell = cell_at(page, at, header.kind, self.usable)
+            if cell is None:
+                return header, page
+            used += max(4, cell.end - at)
+        spare = unaccounted(page, header, used, self.usable)
+        mended = recounted(page, header, spare, self.usable) if spare > 0 else None
+        again = None if mended is None else header_of(mended, header.start)
+        if mended is None or again is None:
+            return header, page
+        self.reading.mended[number] = mended
+        self.note("page", number, f"page {number} has {len(again.pointers)} cells, and tells of fewer")
+        return again, mended
 
     def _children(self, link: _Link, header: PageHeader, page: bytes) -> list[_Link]:
         """Give the links to the children, with the range of rowids that each should hold."""
@@ -283,6 +306,9 @@ class Walk:
                 self._broken(link)
             return
         usable = self.usable
+        if not tree.is_table and self._is_repeated(page, pointers[0], header.kind, tree):
+            tree.broken[number] = link.bounds
+            self.note("page-order", number, f"page {number} begins with a key that another page has")
         if min(pointers) < header.pointers_end or max(pointers) > usable - 2 or header.content > usable:
             self._broken(link)
             pointers = [at for at in pointers if header.pointers_end <= at < usable - 5]
@@ -294,6 +320,17 @@ class Walk:
                 self._broken(link)
             elif cell.overflow or cell.size > cell.local:
                 self.spills.append(Spill(number, at, cell.overflow, cell.size - cell.local))
+
+    def _is_repeated(self, page: bytes, at: int, kind: int, tree: Tree) -> bool:
+        """Whether another page of a tree of keys, of which none stands twice, begins with the same cell."""
+        cell = cell_at(page, at, kind, self.usable)
+        if cell is None or cell.overflow or not cell.size:
+            return False
+        mark = hash(page[cell.payload : cell.end])
+        if mark in tree.marks:
+            return True
+        tree.marks.add(mark)
+        return False
 
     def _broken(self, link: _Link) -> None:
         number = link.page
@@ -337,8 +374,13 @@ class Walk:
         number = spill.first
         while len(pages) < needed:
             exists = self.reading.exists(number)
-            if not exists or self.roles[number] or abs(number - before) > nearest.get(number, 0):
-                why = f"page {number} {'is used twice' if exists else 'does not exist'}"
+            if (
+                not exists
+                or self.roles[number]
+                or abs(number - before) > nearest.get(number, 0)
+                or self._is_of_tree(number)
+            ):
+                why = f"page {number} {'is no part of it' if exists else 'does not exist'}"
                 self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
                 self.partial_chains[spill.page << 16 | spill.at] = pages
                 return None
@@ -349,6 +391,12 @@ class Walk:
         if number:
             self.note("overflow", spill.page, f"an overflow chain of page {spill.page} is too long")
         return pages
+
+    def _is_of_tree(self, number: int) -> bool:
+        """Whether a page of a b-tree stands where one of a chain should be: it leads to no page then."""
+        page = self.reading.page(number)
+        following = int.from_bytes(page[:4], "big")
+        return following > self.reading.page_count and is_plausible(page, 0, self.usable)
 
     def late_chain(self, spill: Spill) -> list[int] | None:
         """Claim the chain of a cell that was found on a damaged page, if all its pages are still free."""
