@@ -1,4 +1,4 @@
-"""Fields that store a value in one form only: UTC times, JSON documents, ids that sort by creation.
+"""Fields that store a value in one form only: UTC times, JSON documents, amounts, ids that sort by creation.
 
 The stored form is the same text for both drivers, so a value is converted once and compared rightly:
 PostgreSQL reads the text as timestamptz or jsonb.
@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,16 +24,20 @@ from datalayer.errors import CheckViolation, DataLayerError
 __all__ = [
     "IdField",
     "JSONField",
+    "MicrosField",
     "UtcField",
     "decode_json",
+    "decode_micros",
     "decode_utc",
     "encode_json",
+    "encode_micros",
     "encode_utc",
     "new_id",
 ]
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _ZERO = timedelta(0)
+_AMOUNT_DIGITS = 12
 
 
 def encode_utc(value: Any) -> str:
@@ -94,6 +99,39 @@ def decode_json(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
+def encode_micros(value: Any) -> int:
+    """Give an amount's stored form: the number of millionths, which sums up exactly on both engines.
+
+    Raises:
+        CheckViolation: no Decimal or int, more than six decimals, or a million millions and more.
+    """
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise CheckViolation(
+            f"an amount must be a Decimal, not {type(value).__name__}",
+            why="binary fractions are not exact" if isinstance(value, float) else None,
+            hint='write Decimal("0.25")',
+        )
+    amount = Decimal(value)
+    if not amount.is_finite() or (amount and amount.adjusted() >= _AMOUNT_DIGITS):
+        raise CheckViolation(f"{value} is no amount below a million millions")
+    if not amount:
+        return 0
+    # not by Decimal's own arithmetic, which rounds as the caller's context says
+    if amount.adjusted() >= -6:
+        numerator, denominator = amount.as_integer_ratio()
+        micros, rest = divmod(numerator * 1_000_000, denominator)
+        if not rest:
+            return micros
+    raise CheckViolation(
+        f"{value} has more than six decimals", hint='round it first: amount.quantize(Decimal("0.000001"))'
+    )
+
+
+def decode_micros(value: Any) -> Decimal:
+    """Give the amount of a number of millionths, exactly, with six decimals."""
+    return Decimal(f"{int(value)}E-6")
+
+
 def _kind(value: object) -> str:
     return "a datetime without one" if isinstance(value, datetime) else type(value).__name__
 
@@ -101,9 +139,10 @@ def _kind(value: object) -> str:
 if TYPE_CHECKING:
     _TimeBase = peewee.Field[datetime]
     _AnyBase = peewee.Field[Any]
+    _DecimalBase = peewee.Field[Decimal]
     _TextBase = peewee.Field[str]
 else:
-    _TimeBase = _AnyBase = peewee.Field
+    _TimeBase = _AnyBase = _DecimalBase = peewee.Field
     _TextBase = peewee.TextField
 
 
@@ -146,6 +185,20 @@ class JSONField(_AnyBase):
     def python_value(self, value: Any) -> Any:
         """Give the decoded document."""
         return None if value is None else decode_json(value)
+
+
+class MicrosField(_DecimalBase):
+    """An amount of money with six decimals, stored exactly: as an integer, the number of millionths."""
+
+    field_type = "BIGINT"
+
+    def db_value(self, value: Any) -> Any:
+        """Give the stored form."""
+        return None if value is None else encode_micros(value)
+
+    def python_value(self, value: Any) -> Any:
+        """Give the Decimal."""
+        return None if value is None else decode_micros(value)
 
 
 _id_lock = threading.Lock()
