@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import datalayer
 from datalayer.cli.arguments import Parser, whole_number
 from datalayer.cli.demo_project import ANALYSE, HANDLERS, INDEX, survey
+from datalayer.cli.demo_steps import steps
 from datalayer.cli.failure import Interrupted, UsageError
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table, bytes_text
@@ -99,6 +100,9 @@ class _Demo:
             self._do_jobs(step)
         with self._step("results") as step:
             self._collect(step)
+        for name, work in steps().items():
+            with self._step(name) as step:
+                step.said, step.facts = work(self.store)
         with self._step("backup") as step:
             self._back_up(step)
         with self._step("check") as step:
