@@ -44,7 +44,7 @@ class Translator(Expressions):
             if self.reader.accept("OFFSET"):
                 parts.append("OFFSET " + self.binary(1).sql)
         self.scopes.pop()
-        return Query(" ".join(parts), first.kinds, first.is_grouped or len(parts) > 1)
+        return Query(" ".join(parts), first.kinds, first.is_grouped or bool(joined))
 
     def _core(self, targets: Sequence[Kind]) -> Query:
         if self.reader.accept("VALUES"):
