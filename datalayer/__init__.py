@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from datalayer.engine.connection import Options as Options
+    from datalayer.engine.keys import KeyRing as KeyRing
     from datalayer.engine.statements import Statement as Statement
     from datalayer.errors import CheckViolation as CheckViolation
     from datalayer.errors import ConstraintViolation as ConstraintViolation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datalayer.errors import NotFound as NotFound
     from datalayer.errors import NotNullViolation as NotNullViolation
     from datalayer.errors import SchemaMismatch as SchemaMismatch
+    from datalayer.errors import SecretUnreadable as SecretUnreadable
     from datalayer.errors import StaleVersion as StaleVersion
     from datalayer.errors import TransactionDied as TransactionDied
     from datalayer.errors import UniqueViolation as UniqueViolation
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "datalayer.engine.connection": ("Options",),
+    "datalayer.engine.keys": ("KeyRing",),
     "datalayer.engine.statements": ("Statement",),
     "datalayer.errors": (
         "CheckViolation",
@@ -63,6 +66,7 @@ _PLACES = {
         "NotFound",
         "NotNullViolation",
         "SchemaMismatch",
+        "SecretUnreadable",
         "StaleVersion",
         "TransactionDied",
         "UniqueViolation",

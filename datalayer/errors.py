@@ -20,6 +20,7 @@ code.
     +-- TransactionDied       the database ended the transaction; nothing of it is kept
     +-- SchemaMismatch        the database is older, newer or other than the code expects
     +-- MigrationRefused      a migration would lose or break something; nothing was changed
+    +-- SecretUnreadable      a sealed value was tampered with, moved, or its key is not there
     `-- LazyLoad              a relation that was not loaded was about to be fetched row by row
 """
 
@@ -42,6 +43,7 @@ __all__ = [
     "NotFound",
     "NotNullViolation",
     "SchemaMismatch",
+    "SecretUnreadable",
     "StaleVersion",
     "TransactionDied",
     "UniqueViolation",
@@ -235,6 +237,22 @@ class MigrationRefused(DataLayerError):
     ) -> None:
         super().__init__(what, why=why, hint=hint)
         self.findings = tuple(findings)
+
+
+class SecretUnreadable(DataLayerError):
+    """A sealed value does not open: changed, moved to another row or owner, or its key is not in the ring.
+
+    Says where the value is stored, and nothing of what it holds. `key_id` is the key it names, as far as that
+    can be read.
+    """
+
+    code = "DL-E205"
+
+    def __init__(
+        self, what: str, *, key_id: str | None = None, why: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.key_id = key_id
 
 
 class LazyLoad(DataLayerError):

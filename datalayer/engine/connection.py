@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from datalayer.engine import transaction as units
 from datalayer.engine.address import Address
 from datalayer.engine.dialect import Dialect
+from datalayer.engine.keys import KeyRing
 from datalayer.engine.statements import StatementLog
 from datalayer.engine.transaction import State, Transaction
 from datalayer.errors import ConstraintViolation, DatabaseUnavailable, DataLayerError
@@ -62,7 +63,8 @@ class Options:
     statements; `log_parameters` puts their values, which may be secret, into log and hooks. Read transactions
     longer than `long_read_s`, and a WAL over `wal_warn_bytes`, are warned of. `keeps_journal_mode` leaves a
     SQLite file that exists in the journal mode it is in, for files of other programs; else it is turned to
-    WAL. `clock` gives the time that is stored.
+    WAL. `clock` gives the time that is stored. `keys` seal secrets; without them they are looked for where
+    `engine.keys.KeySource.choose` says.
     """
 
     read_only: bool = False
@@ -79,6 +81,7 @@ class Options:
     keeps_journal_mode: bool = False
     application_name: str = "datalayer"
     clock: Callable[[], datetime] = field(default=utc_now)
+    keys: KeyRing | None = field(default=None, repr=False)
 
 
 class Engine(ABC):
