@@ -148,9 +148,9 @@ CREATE TABLE sandboxes (
     name TEXT NOT NULL
         CONSTRAINT sandboxes_name_given CHECK (name <> ''),
     slug TEXT NOT NULL
+        CONSTRAINT sandboxes_slug_length CHECK (length(slug) BETWEEN 1 AND 63)
         CONSTRAINT sandboxes_slug_form CHECK (
-            length(slug) BETWEEN 1 AND 63 AND slug NOT GLOB '*[^a-z0-9-]*'
-            AND slug NOT GLOB '-*' AND slug NOT GLOB '*-'),
+            slug NOT GLOB '*[^a-z0-9-]*' AND slug NOT GLOB '-*' AND slug NOT GLOB '*-'),
     description TEXT NOT NULL DEFAULT '',
     repo_name TEXT,
     github_url TEXT,
