@@ -14,7 +14,7 @@ from typing import BinaryIO
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.header import MAGIC, Stamps, find_layout, read_stamps, stamp_problems
-from datalayer.schema.salvage.journal import JournalContent, read_journal
+from datalayer.schema.salvage.journal import JournalContent, placed, read_journal
 from datalayer.schema.salvage.outcome import Problem
 from datalayer.schema.salvage.pages import is_plausible
 from datalayer.schema.salvage.reading import Layout, Reading, Segment
@@ -61,7 +61,7 @@ class Image:
             return is_plausible(page, 100 if number == 1 else 0, layout.usable)
 
         frames = read_wal(wal, layout.page_size, judge) if wal else None
-        undo = read_journal(journal, layout.page_size) if journal else None
+        undo = read_journal(journal, layout.page_size, count, judge) if journal else None
         problems = [*stamp_problems(stamps, layout, max(count, 1))]
         if cut:
             problems.append(Problem("shift", 1, f"{cut} bytes stand before the database"))
@@ -111,14 +111,24 @@ class Image:
         if wal is not None:
             found.append(self._replayed("main+wal", wal.pages, wal.page_count, wal.problems))
         if journal is not None:
-            # pages behind the old end of the file are never kept in a journal
-            told = journal.page_count or 0
-            count = told if told >= max(journal.pages) else self.page_count
-            undone = self._replayed("main+journal", journal.pages, count, journal.problems)
-            found.append(undone)
+            pages = {**journal.pages, **placed(journal, self.data, self.page_count, self.page_size)}
+            found += [
+                self._replayed("main+journal", pages, count, journal.problems)
+                for count in self._counts_before(journal)
+            ]
             if not journal.is_intact:
                 return [main, *found]
         return [*found, main]
+
+    def _counts_before(self, journal: JournalContent) -> list[int]:
+        """Give how many pages the database may have had before the transaction: by the journal, by page 1."""
+        told = [journal.page_count or 0]
+        if 1 in journal.pages:
+            stamps = read_stamps(journal.pages[1])
+            told += [stamps.page_count] * stamps.is_page_count_valid
+        # pages behind the old end of the file are never kept in a journal, and are cut off when it is played
+        least, most = max(journal.pages), max(8 * self.page_count, *journal.pages)
+        return [count for count in dict.fromkeys(told) if least <= count <= most] or [self.page_count]
 
     def _replayed(
         self, name: str, pages: dict[int, bytes], count: int, problems: tuple[Problem, ...]

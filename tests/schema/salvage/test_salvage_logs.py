@@ -128,7 +128,31 @@ def test_a_log_of_an_older_file_is_not_replayed(wal: Logged, tmp_path: Path) -> 
     assert found == truth(path)
 
 
-@pytest.mark.parametrize("harm", [_zeroed(0, 0), _zeroed(0, 28), _zeroed(12, 16), _zeroed(8, 12)])
+def _set(start: int, value: int) -> Callable[[bytearray], None]:
+    def harm(raw: bytearray) -> None:
+        raw[start : start + 4] = value.to_bytes(4, "big")
+
+    return harm
+
+
+# the header of a journal takes a sector, then records of number, page and checksum
+RECORD = 512 + 3 * (1024 + 8)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        _zeroed(0, 0),
+        _zeroed(0, 28),
+        _zeroed(12, 16),
+        _zeroed(8, 12),
+        _set(16, 20),
+        _set(16, 99_999),
+        _set(RECORD, 0x7FFFFFF1),
+        _set(RECORD + 4 + 1024, 4711),
+    ],
+    ids=["sound", "header", "nonce", "count", "few pages", "many pages", "number", "checksum"],
+)
 def test_an_unfinished_transaction_is_rolled_back(journal: Logged, harm: Callable[[bytearray], None]) -> None:
     raw = bytearray(journal.log.read_bytes())
     harm(raw)
