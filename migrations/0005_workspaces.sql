@@ -39,9 +39,9 @@ CREATE TABLE workspace_members (
         CONSTRAINT workspace_members_user REFERENCES users (id) ON DELETE CASCADE,
     role TEXT NOT NULL DEFAULT 'member'
         CONSTRAINT workspace_members_role_known CHECK (role IN ('owner', 'admin', 'member', 'guest')),
-    joined_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
-        CONSTRAINT workspace_members_joined_at_utc
-        CHECK (joined_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+        CONSTRAINT workspace_members_created_at_utc
+        CHECK (created_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
     updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
         CONSTRAINT workspace_members_updated_at_utc
         CHECK (updated_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
@@ -102,7 +102,7 @@ BEGIN
     WHERE id = (
         SELECT id FROM workspace_members
         WHERE workspace_id = OLD.workspace_id
-        ORDER BY CASE role WHEN 'admin' THEN 0 WHEN 'member' THEN 1 ELSE 2 END, joined_at, id
+        ORDER BY CASE role WHEN 'admin' THEN 0 WHEN 'member' THEN 1 ELSE 2 END, created_at, id
         LIMIT 1
     )
     AND EXISTS (SELECT 1 FROM workspaces WHERE id = OLD.workspace_id)
@@ -153,9 +153,9 @@ CREATE TABLE room_members (
     user_id TEXT NOT NULL,
     role TEXT NOT NULL DEFAULT 'member'
         CONSTRAINT room_members_role_known CHECK (role IN ('moderator', 'member')),
-    joined_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
-        CONSTRAINT room_members_joined_at_utc
-        CHECK (joined_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+        CONSTRAINT room_members_created_at_utc
+        CHECK (created_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
     updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
         CONSTRAINT room_members_updated_at_utc
         CHECK (updated_at GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
