@@ -99,7 +99,8 @@ def _of_keyed(table: Table, places: dict[str, int]) -> list[IndexShape]:
         )
     for number, parts in table.key_indexes:
         columns = tuple(places.get(fold(str(column)), -1) for column, _, _, _ in parts if column is not None)
-        if len(columns) < len(places) or any(key for *_, key in parts[len(key) :]):
+        # the key itself is the table's own tree: its columns are the first of the record, then all others
+        if columns != tuple(range(len(places))):
             name = f"sqlite_autoindex_{table.name}_{number}"
             found.append(
                 IndexShape(name, table.name, columns, is_partial=False, is_unique=True, has_rowid=False)

@@ -25,7 +25,9 @@ __all__ = [
     "is_cell",
     "is_plausible",
     "local_size",
+    "may_spill",
     "recounted",
+    "trunk_leaves",
     "unaccounted",
 ]
 
@@ -212,3 +214,26 @@ def recounted(page: bytes, header: PageHeader, spare: int, usable: int) -> bytes
         return None
     place = header.start + 3
     return page[:place] + count.to_bytes(2, "big") + page[place + 2 :]
+
+
+def may_spill(page: bytes, header: PageHeader, pointers: Sequence[int], usable: int) -> bool:
+    """Whether a payload may be too large for the page, told by the first bytes of its size alone."""
+    most = usable - 35 if header.is_table else (usable - 12) * 64 // 255 - 23
+    skip = 4 if header.kind == INDEX_INNER else 0
+    if most < 0x80:
+        return any(page[at + skip] > most for at in pointers)
+    if most >= 1 << 14:
+        return any(page[at + skip] >= 0x80 and page[at + skip + 1] >= 0x80 for at in pointers)
+    least = 0x80 | most >> 7
+    return any(
+        page[at + skip] >= 0x80 and (page[at + skip] >= least or page[at + skip + 1] >= 0x80)
+        for at in pointers
+    )
+
+
+def trunk_leaves(page: bytes, usable: int) -> list[int] | None:
+    """Give the pages that a trunk of the freelist names, or None where it cannot be one."""
+    count = int.from_bytes(page[4:8], "big")
+    if count > usable // 4 - 2:
+        return None
+    return [int.from_bytes(page[at : at + 4], "big") for at in range(8, 8 + 4 * count, 4)]

@@ -6,16 +6,19 @@ A tree that fits two tables equally well is left alone. Knows no files.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from datalayer.schema.salvage.agreement import exchange_roots
 from datalayer.schema.salvage.content import Content, Record
 from datalayer.schema.salvage.indexes import RowidSet
 from datalayer.schema.salvage.judge import Judge
 from datalayer.schema.salvage.outcome import Value
+from datalayer.schema.salvage.pages import cell_at
 from datalayer.schema.salvage.shape import Shape
 from datalayer.schema.salvage.survey import Holding, Survey, is_strange, span_of
-from datalayer.schema.salvage.walk import Range, Tree
+from datalayer.schema.salvage.walk import WHOLE, Range, Tree
 from datalayer.schema.tokens import fold
 
 __all__ = ["Coverage", "is_suspect", "place"]
@@ -85,7 +88,9 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
 
     Trees of rows that only a complete table could have held are old copies and are dropped.
     """
+    exchange_roots(survey)
     loose = survey.loose
+    loose += _misplaced(survey)
     _place_indexes(survey, [tree for tree in loose if not tree.is_table])
     left: list[Tree] = []
     # with a sound freelist no page is free and yet an orphan, so every orphan is somebody's
@@ -107,6 +112,8 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
             for one in found
             if is_sure or not one.holding.is_complete or is_suspect(one.holding) or one.holding.adopted
         ]
+        if _is_index_of_words(survey, tree, sample, found):
+            continue
         best = _best(survey, lacking, sample) or _hinted(survey, lacking, tree)
         if best is not None:
             best.adopted.append(tree)
@@ -117,6 +124,56 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
     placed = [tree for holding in survey.holdings.values() for tree in holding.adopted]
     left = [tree for tree in left if not any(tree is other for other in placed)]
     return [tree for tree in left if not _take_back(survey, tree)]
+
+
+def _misplaced(survey: Survey) -> list[Tree]:
+    """Take the leaves out of trees of keys whose records are not theirs, each as a tree of its own."""
+    found: list[Tree] = []
+    for holding in survey.holdings.values():
+        shape = holding.shape
+        trees: list[tuple[Tree, Callable[[Sequence[Value]], float]]] = []
+        if holding.tree is not None and not shape.has_rowid:
+            trees.append((holding.tree, shape.misfit))
+        for index in holding.indexes:
+            if index.name in holding.index_trees:
+                trees.append((holding.index_trees[index.name], partial(index.misfit, shape=shape)))
+        for tree, misfit in trees:
+            if tree.is_table or len(tree.leaves) < 2:
+                continue
+            strange = [number for number in tree.leaves if _is_misplaced(survey.content, number, misfit)]
+            if len(strange) * 2 > len(tree.leaves):
+                continue
+            for number in strange:
+                tree.leaves.remove(number)
+                tree.holes.append(WHOLE)
+                found.append(Tree(number, is_table=False, leaves=array("I", [number])))
+    return found
+
+
+def _is_misplaced(content: Content, number: int, misfit: Callable[[Sequence[Value]], float]) -> bool:
+    """Whether the first, the middle and the last record of a page of keys are strange to its tree."""
+    page, header = content.reading.page(number), content.header(number)
+    if header is None or not header.pointers:
+        return False
+    misfits: list[float] = []
+    for at in {header.pointers[0], header.pointers[-1], header.pointers[len(header.pointers) // 2]}:
+        cell = cell_at(page, at, header.kind, content.usable)
+        if cell is not None and cell.local == cell.size:
+            values = content.decoder.decode(page, cell.payload, cell.payload + cell.size)
+            if values is not None:
+                misfits.append(min(misfit(values), 2.0))
+    return bool(misfits) and sum(misfits) / len(misfits) >= 0.9
+
+
+def _is_index_of_words(survey: Survey, tree: Tree, sample: list[Record], found: Sequence[_Candidate]) -> bool:
+    """Whether a tree looks most like what a full-text table makes of its content, and can make anew."""
+    best = max((one.score for one in found), default=0.0)
+    return any(
+        _is_derived(holding)
+        and holding.shape.has_rowid == tree.is_table
+        and 1.0 - _misfit(holding.shape, sample) > best + _MARGIN
+        for holding in survey.holdings.values()
+    )
 
 
 def _place_in_order(survey: Survey, judge: Judge, left: list[Tree]) -> None:

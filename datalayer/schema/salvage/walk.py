@@ -21,12 +21,14 @@ from datalayer.schema.salvage.pages import (
     header_of,
     is_cell,
     is_plausible,
+    may_spill,
     recounted,
+    trunk_leaves,
     unaccounted,
 )
 from datalayer.schema.salvage.reading import Reading
 
-__all__ = ["ROLES", "Spill", "Tree", "Walk", "start_of"]
+__all__ = ["ROLES", "WHOLE", "Range", "Spill", "Tree", "Walk", "start_of"]
 
 ROLES = (
     "orphan",
@@ -50,6 +52,9 @@ _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
 Range = tuple[int, int]
 """Rowids from behind the first up to the second."""
+
+WHOLE: Range = (_LOWEST, _HIGHEST)
+"""All rowids there are."""
 
 
 @dataclass(slots=True)
@@ -133,9 +138,9 @@ class Walk:
         tree = self.trees.setdefault(root, Tree(root, is_table))
         if not self.reading.exists(root):
             self.note("root", root, f"the root page {root} does not exist")
-            tree.holes.append((_LOWEST, _HIGHEST))
+            tree.holes.append(WHOLE)
             return tree
-        self._descend([_Link(tree, root, 0, (_LOWEST, _HIGHEST), 0)])
+        self._descend([_Link(tree, root, 0, WHOLE, 0)])
         return tree
 
     def finish_trees(self) -> None:
@@ -151,7 +156,7 @@ class Walk:
     def evict(self, tree: Tree, number: int) -> None:
         """Take a leaf out of a tree that it does not belong to."""
         tree.leaves.remove(number)
-        tree.holes.append((_LOWEST, _HIGHEST))
+        tree.holes.append(WHOLE)
         self.roles[number] = _ORPHAN
         self.note("child", number, f"page {number} holds rows of another table")
 
@@ -224,7 +229,7 @@ class Walk:
 
     def _fits(self, page: bytes, header: PageHeader, bounds: Range) -> bool:
         """Whether the first or the last rowid of a page lies in the range that its parent tells."""
-        if not header.is_table or not header.pointers or bounds == (_LOWEST, _HIGHEST):
+        if not header.is_table or not header.pointers or bounds == WHOLE:
             return True
         places = [at for at in (header.pointers[0], header.pointers[-1]) if at >= header.pointers_end]
         ends = [cell_at(page, at, header.kind, self.usable) for at in places]
@@ -312,7 +317,7 @@ class Walk:
         if min(pointers) < header.pointers_end or max(pointers) > usable - 2 or header.content > usable:
             self._broken(link)
             pointers = [at for at in pointers if header.pointers_end <= at < usable - 5]
-        if not _may_spill(page, header, pointers, usable):
+        if not may_spill(page, header, pointers, usable):
             return
         for at in pointers:
             cell = cell_at(page, at, header.kind, usable)
@@ -472,29 +477,6 @@ class Walk:
         """Count pages as part of a chain that was mended."""
         for number in numbers:
             self.roles[number] = _OVERFLOW
-
-
-def _may_spill(page: bytes, header: PageHeader, pointers: Sequence[int], usable: int) -> bool:
-    """Whether a payload may be too large for the page, told by the first bytes of its size alone."""
-    most = usable - 35 if header.is_table else (usable - 12) * 64 // 255 - 23
-    skip = 4 if header.kind == INDEX_INNER else 0
-    if most < 0x80:
-        return any(page[at + skip] > most for at in pointers)
-    if most >= 1 << 14:
-        return any(page[at + skip] >= 0x80 and page[at + skip + 1] >= 0x80 for at in pointers)
-    least = 0x80 | most >> 7
-    return any(
-        page[at + skip] >= 0x80 and (page[at + skip] >= least or page[at + skip + 1] >= 0x80)
-        for at in pointers
-    )
-
-
-def trunk_leaves(page: bytes, usable: int) -> list[int] | None:
-    """Give the pages that a trunk of the freelist names, or None where it cannot be one."""
-    count = int.from_bytes(page[4:8], "big")
-    if count > usable // 4 - 2:
-        return None
-    return [int.from_bytes(page[at : at + 4], "big") for at in range(8, 8 + 4 * count, 4)]
 
 
 def map_pages(reading: Reading) -> Iterator[int]:

@@ -32,6 +32,7 @@ from datalayer.schema.tokens import fold, quote
 __all__ = ["target_schema", "write"]
 
 _BATCH = 2000
+_MADE_ANEW = ("_data", "_idx", "_docsize", "_config", "_segments", "_segdir", "_stat")
 _ENCODINGS = {"utf-8": "UTF-8", "utf-16-le": "UTF-16le", "utf-16-be": "UTF-16be"}
 
 
@@ -105,6 +106,7 @@ class _Writing:
         self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         self.quarantine = Quarantine(self.connection)
         self.faults: list[str] = []
+        self._fresh: dict[str, list[tuple[Value, ...]]] = {}
 
     def run(self) -> Written:
         """Write, verify and close."""
@@ -172,6 +174,9 @@ class _Writing:
         while batch := list(islice(rows, _BATCH)):
             if table.kind == "shadow" and not done:
                 # a virtual table fills its shadow tables when it is made
+                self._fresh[table.name] = self.connection.execute(
+                    f"SELECT * FROM {quote(table.name)}"
+                ).fetchall()
                 self.connection.execute(f"DELETE FROM {quote(table.name)}")
             self._insert(table, text, batch, takes_rowid=takes_rowid)
             done += len(batch)
@@ -209,18 +214,35 @@ class _Writing:
         for table in self.schema.tables:
             if table.kind != "virtual" or "fts" not in fold(table.sql) or not self._exists(table.name):
                 continue
-            name = quote(table.name)
-            for word in ("integrity-check", "rebuild", "integrity-check"):
-                try:
-                    self.connection.execute(f"INSERT INTO {name} ({name}) VALUES (?)", (word,))
-                except sqlite3.DatabaseError as exc:
-                    said = str(exc)
-                else:
-                    said = ""
-                if word == "integrity-check" and not said:
-                    break
-            else:
+            said = self._mend_words(table)
+            if said:
+                self._refresh(table)
+                said = self._mend_words(table)
+            if said:
                 self.faults.append(f"the word index of {table.name} cannot be made: {said}")
+
+    def _mend_words(self, table: Table) -> str:
+        """Check the index of a full-text table, and make it anew; give what is wrong with it after that."""
+        said, name = "", quote(table.name)
+        for word in ("integrity-check", "rebuild", "integrity-check"):
+            try:
+                self.connection.execute(f"INSERT INTO {name} ({name}) VALUES (?)", (word,))
+            except sqlite3.DatabaseError as exc:
+                said = str(exc)
+            else:
+                said = ""
+            if word == "integrity-check" and not said:
+                break
+        return said
+
+    def _refresh(self, table: Table) -> None:
+        """Put back what a full-text table made when it was made itself, in all but the table of its rows."""
+        for name, rows in self._fresh.items():
+            ending = fold(name).removeprefix(fold(table.name))
+            if ending in _MADE_ANEW:
+                self.connection.execute(f"DELETE FROM {quote(name)}")
+                marks = ", ".join("?" * len(rows[0])) if rows else ""
+                self.connection.executemany(f"INSERT INTO {quote(name)} VALUES ({marks})", rows)
 
     def _make_unique_indexes(self) -> None:
         """Make the unique indexes; rows that repeat a key go to lost_and_found, all but the first."""
