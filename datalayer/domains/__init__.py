@@ -17,14 +17,17 @@ from datalayer.errors import SchemaMismatch
 from datalayer.schema.history import package_folder
 
 if TYPE_CHECKING:
+    from datalayer.domains.builder import Builder
+    from datalayer.domains.drafts import Drafts
     from datalayer.domains.jobs import Jobs
     from datalayer.domains.sessions import Sessions
     from datalayer.domains.state import CachedState, KeyValueStore
     from datalayer.domains.workspaces import Workspaces
+    from datalayer.repository.secrets import EncryptedColumn
     from datalayer.schema.check.rule import Inspection, Rule
     from datalayer.schema.finding import Finding
 
-__all__ = ["Domains", "checks", "domain_modules", "inspections", "with_needs"]
+__all__ = ["Domains", "checks", "domain_modules", "encrypted_columns", "inspections", "with_needs"]
 
 R = TypeVar("R")
 # what the first migration makes is in every database
@@ -83,6 +86,8 @@ class Domains:
     jobs: _Domain[Jobs] = _Domain("jobs.Jobs")
     cache: _Domain[CachedState] = _Domain("state.CachedState")
     kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
+    drafts: _Domain[Drafts] = _Domain("drafts.Drafts")
+    builder: _Domain[Builder] = _Domain("builder.Builder")
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")
 
 
@@ -121,6 +126,14 @@ def inspections(data_dir: Path | None) -> Sequence[Inspection]:
         return lambda engine: inspect(engine, data_dir)
 
     return [bound(inspect) for inspect in own]
+
+
+def encrypted_columns() -> Sequence[EncryptedColumn]:
+    """Give the columns of sealed values that the domains declare as `ENCRYPTED`."""
+    found: list[EncryptedColumn] = []
+    for module in domain_modules():
+        found += getattr(module, "ENCRYPTED", ())
+    return found
 
 
 def _module(name: str) -> ModuleType:
