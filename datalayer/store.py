@@ -15,13 +15,15 @@ from typing import Any, ParamSpec, TypeVar, overload
 import peewee
 import platformdirs
 
-from datalayer.domains import Domains, checks, inspections, with_needs
+from datalayer.domains import Domains, checks, encrypted_columns, inspections, with_needs
 from datalayer.engine.address import Address
 from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
 from datalayer.engine.singleton import Singleton
 from datalayer.engine.transaction import Transaction
 from datalayer.repository.base import Repository
+from datalayer.repository.rotation import Rotation, rotate
+from datalayer.repository.secrets import EncryptedColumn
 from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.check import Finding, check, check_file
 from datalayer.schema.check.guard import OnCorruption, open_guarded
@@ -173,6 +175,19 @@ class Store(Domains):
     def backup(self, path: str | os.PathLike[str] | None = None) -> BackupResult:
         """Write a verified copy while others work; see `datalayer.schema.backup.backup`."""
         return backup(self.engine, None if path is None else Path(path))
+
+    def rotate_keys(
+        self,
+        *,
+        columns: Sequence[EncryptedColumn] = (),
+        batch: int = 200,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Rotation:
+        """Seal all secrets of the domains, and of an app's own `columns`, with the first key of the ring.
+
+        See `datalayer.repository.rotation.rotate`.
+        """
+        return rotate(self.engine, [*encrypted_columns(), *columns], batch=batch, progress=progress)
 
     def close(self) -> None:
         """Close the connections of all threads; an open block of another thread is undone."""

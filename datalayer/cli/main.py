@@ -48,6 +48,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kv set": ("kv", "store a value, JSON or text"),
     "kv delete": ("kv", "delete a key, printing what it held"),
     "kv list": ("kv", "list keys in order, with their values"),
+    "keys new": ("keys", "make a key that secrets are sealed with from now on"),
+    "keys list": ("keys", "list the keys, and how many values each one sealed"),
+    "keys rotate": ("keys", "seal all secrets again with the newest key"),
     "demo": ("demo", "make a database and do real work in every domain"),
 }
 COMMON_OPTIONS = (
