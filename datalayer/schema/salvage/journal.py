@@ -193,6 +193,8 @@ def placed(
             if number in journal.pages or number in found:
                 continue
             other = data[(number - 1) * page_size : number * page_size]
+            if other[:1] != page[:1]:
+                continue
             same = sum(other[at : at + _PART] in parts for at in range(0, page_size, _PART))
             if same > most:
                 best, most, second = number, same, most

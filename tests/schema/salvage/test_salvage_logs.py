@@ -136,7 +136,7 @@ def _set(start: int, value: int) -> Callable[[bytearray], None]:
 
 
 # the header of a journal takes a sector, then records of number, page and checksum
-RECORD = 512 + 3 * (1024 + 8)
+RECORD = 512 + 25 * (1024 + 8)
 
 
 @pytest.mark.parametrize(
