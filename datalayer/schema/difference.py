@@ -5,14 +5,17 @@ Knows no engine: schemas come as snapshots. The changes that lead from one to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
-from datalayer.schema.snapshot import Schema, Table
+from datalayer.schema.snapshot import Schema, Table, Trigger, View
 from datalayer.schema.tokens import fold
 
 __all__ = ["Difference", "differences"]
+
+
+T = TypeVar("T", Table, Trigger, View)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,36 @@ def differences(expected: Schema, found: Schema) -> list[Difference]:
     Missing and changed objects come in the order of `expected`, extra ones after them. An index or trigger
     of a table that is missing itself is not listed.
     """
-    wanted, present = expected.shapes(), found.shapes()
-    return [*_missing_and_changed(expected, found, wanted, present), *_extra(found, wanted)]
+    # most objects are written alike, and what they mean takes long to tell
+    mine, theirs = _without(expected, found), _without(found, expected)
+    wanted, present = mine.shapes(expected.names), theirs.shapes(found.names)
+    missing_and_changed = _missing_and_changed(_objects(mine), (expected, found), wanted, present)
+    return [*missing_and_changed, *_extra(theirs, wanted)]
+
+
+def _without(schema: Schema, other: Schema) -> Schema:
+    """Give a schema without the objects that another has just so."""
+    return replace(
+        schema,
+        tables=_others(schema.tables, other.tables),
+        triggers=_others(schema.triggers, other.triggers),
+        views=_others(schema.views, other.views),
+    )
+
+
+def _others(mine: tuple[T, ...], theirs: tuple[T, ...]) -> tuple[T, ...]:
+    known = {one.name: one for one in theirs}
+    return tuple(one for one in mine if known.get(one.name) != one)
 
 
 def _missing_and_changed(
-    expected: Schema,
-    found: Schema,
+    objects: Iterable[tuple[str, str, str]],
+    schemas: tuple[Schema, Schema],
     wanted: dict[tuple[str, str], tuple[object, ...]],
     present: dict[tuple[str, str], tuple[object, ...]],
 ) -> Iterator[Difference]:
-    for kind, name, table in _objects(expected):
+    expected, found = schemas
+    for kind, name, table in objects:
         key = (kind, fold(name))
         if key not in present:
             if kind in ("table", "view") or found.table(table) is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeVar
@@ -200,7 +201,14 @@ def _merged(first: MigrationResult, second: MigrationResult) -> MigrationResult:
     )
 
 
-def _made(steps: Sequence[Step]) -> tuple[str, ...]:
+@lru_cache(maxsize=4)
+def _creation(script: str) -> tuple[Step, ...]:
+    """Give the steps that make a whole schema."""
+    return tuple(step_of(statement) for statement in runnable(script))
+
+
+@lru_cache(maxsize=4)
+def _made(steps: tuple[Step, ...]) -> tuple[str, ...]:
     """Give the objects that steps make; several of one table may share a step."""
     return tuple(" ".join(made) for step in steps for made in _made_by_step(step))
 
@@ -265,7 +273,7 @@ class _Sqlite:
     def create(self, *, plan: bool) -> MigrationResult | None:
         """Make the whole schema; None where another process has done so meanwhile."""
         assert self.target.whole is not None
-        steps = tuple(step_of(statement) for statement in runnable(self.target.whole.script))
+        steps = _creation(self.target.whole.script)
         if not steps and not self.target.names:
             return MigrationResult()
         if not plan and not self.locked(self.create_if_fresh):

@@ -10,6 +10,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from datalayer.errors import MigrationRefused
@@ -264,18 +265,24 @@ def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
     return connection
 
 
-def runnable(script: str) -> Iterator[Statement]:
-    """Yield the statements of a script that make its schema and rows.
+def runnable(script: str) -> tuple[Statement, ...]:
+    """Give the statements of a script that make its schema and rows.
 
     Passed over: BEGIN, COMMIT, END (the whole script is one transaction) and every PRAGMA but user_version
-    and application_id, which are the only ones that belong to the schema.
+    and application_id, which are the only ones that belong to the schema. The last scripts are remembered.
     """
-    for statement in split(script):
-        if statement.verb in ("BEGIN", "COMMIT", "END", "VACUUM", "ANALYZE"):
-            continue
-        if statement.verb == "PRAGMA" and not _is_header_pragma(statement):
-            continue
-        yield statement
+    return _runnable(script)
+
+
+@lru_cache(maxsize=4)
+def _runnable(script: str) -> tuple[Statement, ...]:
+    return tuple(statement for statement in split(script) if _is_run(statement))
+
+
+def _is_run(statement: Statement) -> bool:
+    if statement.verb == "PRAGMA":
+        return _is_header_pragma(statement)
+    return statement.verb not in ("BEGIN", "COMMIT", "END", "VACUUM", "ANALYZE")
 
 
 def _is_header_pragma(statement: Statement) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -72,16 +72,10 @@ class Target:
         return folder.domains is None or self.whole is not None
 
 
-@cache
-def _own_target(domains: frozenset[str] | None) -> Target:
-    return target_of(domains=domains)
-
-
 def own_target(applied: Iterable[str] = ()) -> Target:
     """Give the package's own schema as far as a database with these applied migrations has its domains.
 
-    A database without a record is held to the whole of it. Read once: the files do not change while a program
-    runs.
+    A database without a record is held to the whole of it.
     """
     return _own_target(_domains_of(frozenset(applied)))
 
@@ -104,7 +98,8 @@ def target_of(
 ) -> Target:
     """Read the schema to reach from files; without any, the package's own.
 
-    `domains`: only what these domains of the folder and those that they need make up.
+    `domains`: only what these domains of the folder and those that they need make up. The package's own is
+    read once: its files do not change while a program runs.
 
     Raises MigrationRefused where a file cannot be read, SQLite refuses a consolidated one, or a domain is
     unknown.
@@ -117,18 +112,30 @@ def target_of(
         source = str(schema_file)
         whole = _whole(read_script(Path(schema_file)), source, needs_history=False)
         return Target(source, None, None, (), whole, is_whole=True, is_own=False)
-    place = history.package_folder() if folder is None else Folder(Path(folder))
-    if domains is not None:
-        place = place.of_domains(domains)
+    if folder is None:
+        own = _own_target(None if domains is None else frozenset(domains))
+        return own if to is None else replace(own, to=to)
+    place = Folder(Path(folder))
+    return _of_folder(place if domains is None else place.of_domains(domains), to)
+
+
+@cache
+def _own_target(domains: frozenset[str] | None) -> Target:
+    place = history.package_folder()
+    target = _of_folder(place if domains is None else place.of_domains(domains), None)
+    return replace(target, source=CONSOLIDATED if domains is None else target.source, is_own=True)
+
+
+def _of_folder(place: Folder, to: str | None) -> Target:
     names = tuple(file.name for file in place.files())
     consolidated = place.root / CONSOLIDATED
     source = str(place.root)
     if place.domains is None and consolidated.is_file():
-        source = CONSOLIDATED if folder is None else str(consolidated)
+        source = str(consolidated)
         whole, unknown = _whole(place.script(), source, needs_history=bool(names)), None
     else:
         whole, unknown = _replayed(place, source, names)
-    return Target(source, place, to, names, whole, is_whole=False, is_own=folder is None, unknown=unknown)
+    return Target(source, place, to, names, whole, is_whole=False, is_own=False, unknown=unknown)
 
 
 def _replayed(

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal, cast
@@ -273,6 +274,7 @@ def read_script(source: Traversable) -> str:
         raise MigrationRefused(f"{source} is not UTF-8", why=str(exc), hint="save it as UTF-8") from exc
 
 
+@lru_cache(maxsize=64)
 def checksum_of_text(text: str, kind: FileKind) -> str:
     """Give what `MigrationFile.checksum_norm` is for a text that was read earlier."""
     if kind == "sql":
