@@ -66,6 +66,8 @@ class Finding:
     | DL-C201, C202 | a path in both lists of a session; a project whose hash is not its directory's |
     | DL-C211 to C216 | jobs: no end, no owner of a lease, a lease that ran out, attempts, order of times |
     | DL-C221, C222 | expired keys of key_value_store, of cached_state |
+    | DL-C241 to C244 | drafts: gaps in numbers, a current version or a parent that may not be, none current |
+    | DL-C251, C252 | builder: a thread older than its last message; a path that leads out of its thread |
     """
 
     id: str

@@ -1,0 +1,1 @@
+"""Hypothesis strategies for the domains' models: values that every rule of the database accepts."""
