@@ -68,6 +68,8 @@ def agreement(content: Content, holding: Holding, tree: Tree) -> float:
         entries = holding.index_trees.get(index.name)
         if entries is None or not entries.leaves or not index.has_rowid or not tree.is_table:
             continue
+        if all(place in (-1, holding.shape.alias) for place in index.places):
+            continue
         keys = [key for key in _sample(content, entries) if index.misfit(key, holding.shape) < 0.9]
         if keys and tree.leaves:
             spans = _Spans(content, tree)
@@ -88,11 +90,11 @@ def _sample(content: Content, entries: Tree) -> Iterator[Sequence[Value]]:
 
 def _is_row_of(row: Record | None, key: Sequence[Value], index: IndexShape, shape: Shape) -> bool:
     values = None if row is None else row.values
-    if values is None:
+    if row is None or values is None or not shape.fits(values, row.rowid):
         return False
+    held = [*values, *shape.defaults[len(values) :]]
     return all(
-        place < 0 or place == shape.alias or place >= len(values) or values[place] == value
-        for place, value in zip(index.places, key)
+        place < 0 or place == shape.alias or held[place] == value for place, value in zip(index.places, key)
     )
 
 

@@ -6,7 +6,9 @@ A tree that fits two tables equally well is left alone. Knows no files.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,37 +35,54 @@ class Coverage:
     """The spans of rowids that the sound leaves of a table cover."""
 
     def __init__(self, spans: Iterable[Range]) -> None:
-        merged: list[Range] = []
-        for low, high in sorted(spans):
-            if merged and low <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-            else:
-                merged.append((low, high))
-        self._lows = [low for low, _ in merged]
-        self._highs = [high for _, high in merged]
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        for span in sorted(spans):
+            self.add(span)
 
     @classmethod
     def of(cls, content: Content, trees: Iterable[Tree]) -> Coverage:
         """Read the spans of all sound leaves of some trees."""
-        spans = (
-            span_of(content, number) for tree in trees for number in tree.leaves if number not in tree.broken
-        )
-        return cls(span for span in spans if span is not None)
+        return cls(span for tree in trees for span in _spans(content, tree))
+
+    def add(self, span: Range) -> None:
+        """Cover a span too."""
+        low, high = span
+        first = bisect_left(self._highs, low)
+        last = bisect_right(self._lows, high)
+        if first < last:
+            low, high = min(low, self._lows[first]), max(high, self._highs[last - 1])
+        self._lows[first:last] = [low]
+        self._highs[first:last] = [high]
 
     def __contains__(self, rowid: int) -> bool:
-        at = _before(self._lows, rowid)
+        at = bisect_right(self._lows, rowid) - 1
         return at >= 0 and rowid <= self._highs[at]
 
 
-def _before(lows: Sequence[int], rowid: int) -> int:
-    low, high = 0, len(lows)
-    while low < high:
-        middle = (low + high) // 2
-        if lows[middle] <= rowid:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
+def _spans(content: Content, tree: Tree) -> Iterator[Range]:
+    for number in tree.leaves:
+        span = None if number in tree.broken else span_of(content, number)
+        if span is not None:
+            yield span
+
+
+class _Coverages:
+    """What the trees of each table cover, read again only of those that came since."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._known: dict[str, tuple[Coverage, set[int]]] = {}
+
+    def of(self, holding: Holding) -> Coverage:
+        name = holding.table.name
+        coverage, roots = self._known.setdefault(name, (Coverage(()), set()))
+        for tree in holding.trees:
+            if tree.root not in roots:
+                roots.add(tree.root)
+                for span in _spans(self._content, tree):
+                    coverage.add(span)
+        return coverage
 
 
 def is_suspect(holding: Holding) -> bool:
@@ -92,38 +111,78 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
     loose = survey.loose
     loose += _misplaced(survey)
     _place_indexes(survey, [tree for tree in loose if not tree.is_table])
-    left: list[Tree] = []
-    # with a sound freelist no page is free and yet an orphan, so every orphan is somebody's
-    is_sure = not any(problem.kind.startswith("freelist") for problem in survey.walk.problems)
-    queue = list(loose)
-    while queue:
-        tree = queue.pop(0)
-        if not any(True for _ in tree.leaves):
-            continue
-        sample = survey.content.sample(tree)
-        if not sample:
-            continue
-        if tree.is_table:
-            found = _candidates(survey, judge, tree, sample)
-        else:
-            found = _keyed(survey, judge, tree, sample)
-        lacking = [
-            one
-            for one in found
-            if is_sure or not one.holding.is_complete or is_suspect(one.holding) or one.holding.adopted
-        ]
-        if _is_index_of_words(survey, tree, sample, found):
-            continue
-        best = _best(survey, lacking, sample) or _hinted(survey, lacking, tree)
-        if best is not None:
-            best.adopted.append(tree)
-            queue += _strangers(survey, tree, best.shape)
-        elif tree.is_table and (lacking or not found):
-            left.append(tree)
-    _place_in_order(survey, judge, left)
+    run = _Placing(survey, judge)
+    left = run.settle(run.settle(loose))
+    _place_in_order(run, left)
     placed = [tree for holding in survey.holdings.values() for tree in holding.adopted]
     left = [tree for tree in left if not any(tree is other for other in placed)]
     return [tree for tree in left if not _take_back(survey, tree)]
+
+
+class _Placing:
+    """One run over the orphaned trees, with what the tables cover so far."""
+
+    def __init__(self, survey: Survey, judge: Judge) -> None:
+        self.survey = survey
+        self.judge = judge
+        self.coverages = _Coverages(survey.content)
+        # with a sound freelist no page is free and yet an orphan, so every orphan is somebody's
+        self.is_sure = not any(problem.kind.startswith("freelist") for problem in survey.walk.problems)
+
+    def settle(self, trees: Iterable[Tree]) -> list[Tree]:
+        """Give trees to their tables; give back those that fit several or none.
+
+        What others cover by then may tell where one belongs that could not be told before.
+        """
+        queue = deque(trees)
+        left: list[Tree] = []
+        while queue:
+            tree = queue.popleft()
+            sample = self.survey.content.sample(tree) if tree.leaves else []
+            if not sample:
+                continue
+            found = self.candidates(tree, sample)
+            if _is_index_of_words(self.survey, tree, sample, found):
+                continue
+            lacking = [one for one in found if self.is_sure or _lacks(one.holding)]
+            best = _best(self.survey, lacking, sample) or _hinted(self.survey, lacking, tree)
+            if best is not None:
+                best.adopted.append(tree)
+                queue += _strangers(self.survey, tree, best.shape)
+            elif lacking or (tree.is_table and not found):
+                left.append(tree)
+        return left
+
+    def candidates(self, tree: Tree, sample: list[Record]) -> list[_Candidate]:
+        """Give the tables that a tree could belong to."""
+        if not tree.is_table:
+            return _keyed(self.survey, self.judge, tree, sample)
+        found: list[_Candidate] = []
+        for holding in self.survey.holdings.values():
+            shape = holding.shape
+            if not shape.has_rowid or _is_derived(holding):
+                continue
+            misfit = _misfit(shape, sample)
+            if misfit >= _FITS or self._is_covered(holding, tree):
+                continue
+            share = self.judge.share(shape.name, _finished(shape, sample))
+            if share >= 0.6:
+                found.append(_Candidate(holding, share - misfit))
+        return found
+
+    def _is_covered(self, holding: Holding, tree: Tree) -> bool:
+        """Whether most leaves of a tree lie where the table has sound leaves: then they are old copies."""
+        if not holding.trees:
+            return False
+        coverage, content = self.coverages.of(holding), self.survey.content
+        spans = [span for number in tree.leaves[:200] if (span := span_of(content, number))]
+        inside = sum(span[0] in coverage and span[1] in coverage for span in spans)
+        return inside * 2 > len(spans)
+
+
+def _lacks(holding: Holding) -> bool:
+    """Whether a table has not all its rows yet."""
+    return not holding.is_complete or is_suspect(holding) or bool(holding.adopted)
 
 
 def _misplaced(survey: Survey) -> list[Tree]:
@@ -171,22 +230,24 @@ def _is_index_of_words(survey: Survey, tree: Tree, sample: list[Record], found: 
     return any(
         _is_derived(holding)
         and holding.shape.has_rowid == tree.is_table
-        and 1.0 - _misfit(holding.shape, sample) > best + _MARGIN
+        # the rowids of such tables are no rows' numbers, and may be of any size
+        and 1.0 - _misfit(holding.shape, [one._replace(rowid=1) for one in sample]) > best + _MARGIN
         for holding in survey.holdings.values()
     )
 
 
-def _place_in_order(survey: Survey, judge: Judge, left: list[Tree]) -> None:
+def _place_in_order(run: _Placing, left: list[Tree]) -> None:
     """Tell apart as many trees as there are tables of one shape by their roots.
 
     A schema makes its tables one after another, and so their roots: believed only where the roots of all
     tables that are known, and those placed here between them, rise in that order.
     """
+    survey = run.survey
     groups: dict[tuple[str, ...], list[Tree]] = {}
     for tree in left:
         sample = survey.content.sample(tree)
         if tree.is_table and sample:
-            found = _candidates(survey, judge, tree, sample)
+            found = run.candidates(tree, sample)
             names = tuple(fold(one.holding.table.name) for one in found if not one.holding.trees)
             groups.setdefault(names, []).append(tree)
     order = [fold(table.name) for table in survey.catalog.schema.tables]
@@ -231,21 +292,6 @@ def _take_back(survey: Survey, tree: Tree) -> bool:
     return False
 
 
-def _candidates(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> list[_Candidate]:
-    found: list[_Candidate] = []
-    for holding in survey.holdings.values():
-        shape = holding.shape
-        if not shape.has_rowid or _is_derived(holding):
-            continue
-        misfit = _misfit(shape, sample)
-        if misfit >= _FITS or _is_covered(survey, holding, tree):
-            continue
-        share = judge.share(shape.name, _finished(shape, sample))
-        if share >= 0.6:
-            found.append(_Candidate(holding, share - misfit))
-    return found
-
-
 def _keyed(survey: Survey, judge: Judge, tree: Tree, sample: list[Record]) -> list[_Candidate]:
     """Give the tables WITHOUT ROWID that a tree of keys could belong to; an index's leaves look like them."""
     if any(tree is other for holding in survey.holdings.values() for other in holding.index_trees.values()):
@@ -279,16 +325,6 @@ def _finished(shape: Shape, sample: Iterable[Record]) -> list[tuple[int, list[Va
         for record in sample
         if record.values is not None and len(record.values) <= len(shape.columns)
     ]
-
-
-def _is_covered(survey: Survey, holding: Holding, tree: Tree) -> bool:
-    """Whether most leaves of a tree lie where the table has sound leaves: then they are old copies."""
-    if not holding.trees:
-        return False
-    coverage = Coverage.of(survey.content, holding.trees)
-    spans = [span for number in tree.leaves[:200] if (span := span_of(survey.content, number))]
-    inside = sum(span[0] in coverage and span[1] in coverage for span in spans)
-    return inside * 2 > len(spans)
 
 
 def _best(survey: Survey, found: list[_Candidate], sample: list[Record]) -> Holding | None:

@@ -78,7 +78,7 @@ class Shape:
             # columns may have been added later, but a table of that many columns is the likelier one
             against += 0.1
         # what is merely unusual must never weigh as much as what cannot be
-        unusual = 0.3 if self.alias is not None and abs(rowid) > _WILD else 0.0
+        unusual = 0.3 if abs(rowid) > _WILD else 0.0
         for place, value in enumerate(values[: len(self.columns)]):
             if place == self.alias:
                 against += 0.0 if value is None else 3.0
