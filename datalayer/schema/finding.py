@@ -63,6 +63,7 @@ class Finding:
     | DL-C082, C083 | a damaged write-ahead log, a damaged journal |
     | DL-C084 | a damaged header |
     | DL-C085 | the root page of a table or index cannot be one |
+    | DL-C086 | harmless remains: an open transaction in a log, bytes of no log, an empty log |
     | DL-C201, C202 | a path in both lists of a session; a project whose hash is not its directory's |
     | DL-C211 to C216 | jobs: no end, no owner of a lease, a lease that ran out, attempts, order of times |
     | DL-C221, C222 | expired keys of key_value_store, of cached_state |

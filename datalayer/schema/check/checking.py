@@ -19,8 +19,9 @@ from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable,
 from datalayer.schema.check import postgres
 from datalayer.schema.check.drift import drift, migrations_out_of_step
 from datalayer.schema.check.filebytes import is_open_here
+from datalayer.schema.check.logs import look_at_journal, look_at_log
 from datalayer.schema.check.observing import observed, private_copy
-from datalayer.schema.check.outline import Outline, damaged_frames, outline
+from datalayer.schema.check.outline import Outline, outline
 from datalayer.schema.check.rule import Inspection, Rule, broken_rules
 from datalayer.schema.check.structure import (
     broken_references,
@@ -152,9 +153,10 @@ def _file(path: Path, wanted: _Wanted, busy_timeout_s: float) -> list[Finding]:
     except OSError as exc:
         message = f"{path} cannot be read: {exc.strerror}"
         return [*findings, Finding("DL-C075", "error", None, None, 1, message, "manual")]
-    bad_frames = None if wanted.quick else damaged_frames(seen)
-    if bad_frames is not None:
-        seen = replace(seen, findings=(*seen.findings, bad_frames))
+    if not wanted.quick:
+        bad_journal = look_at_journal(seen)
+        more = [*look_at_log(seen), *([] if bad_journal is None else [bad_journal])]
+        seen = replace(seen, findings=(*seen.findings, *more))
     findings += seen.findings
     if seen.is_database and seen.size:
         findings += _contents(seen, wanted, busy_timeout_s)

@@ -18,18 +18,30 @@ from datalayer.schema.check.filebytes import read_at
 from datalayer.schema.finding import Finding
 from datalayer.schema.salvage.header import MAGIC, Stamps, read_stamps
 from datalayer.schema.salvage.pages import is_plausible
-from datalayer.schema.salvage.wal import read_wal, wal_checksum
+from datalayer.schema.salvage.wal import wal_checksum
 
-__all__ = ["Outline", "damaged_frames", "outline"]
+__all__ = ["SIZES", "Outline", "outline"]
 
-_SIZES = tuple(1 << power for power in range(9, 17))
+SIZES = tuple(1 << power for power in range(9, 17))
+"""The page sizes that there are."""
+
 _WAL_HEADER = Struct(">8I")
 _WAL_MAGIC = 0x377F0682
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _MOST_FRAMES = 20_000
 _LEAST_WAL = 32 + 24 + 512
-_MOST_SUMMED = 32 << 20
 _RANDOM_BITS = 7.0
+_MOST_CHANGES = 10_000_000
+_OTHERS = (
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"(\xb5/\xfd", "compressed by zstd"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"BZh", "compressed by bzip2"),
+    (b"\xfd7zXZ", "compressed by xz"),
+    (b"PGDMP", "a dump of PostgreSQL"),
+    (b"BEGIN TRANSACTION", "a dump in SQL"),
+    (b"PRAGMA", "a dump in SQL"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +98,8 @@ def outline(path: Path, *, most_frames: int = _MOST_FRAMES) -> Outline:
     if journal_size:
         findings += _journal(path, status.st_size, journal_size, stamps)
     has_shm = _size(path, "-shm") is not None
-    if status.st_size and stamps.magic == MAGIC and stamps.read_version == 1:
-        findings += _leftovers(path, wal_size, journal_size, has_shm=has_shm)
+    if status.st_size and stamps.magic == MAGIC:
+        findings += _leftovers(path, stamps, (wal_size, journal_size), has_shm=has_shm)
     state = (status.st_size, status.st_mtime_ns, salts, journal_size is None)
     return Outline(path, status.st_size, stamps, wal_size, journal_size, has_shm, tuple(findings), state)
 
@@ -119,7 +131,7 @@ def _main(path: Path, size: int, start: bytes, stamps: Stamps) -> Iterator[Findi
     elif stamps.magic != MAGIC:
         yield _no_database(path, size, start)
     else:
-        yield from _header(path, size, stamps)
+        yield from _header(path, size, start, stamps)
 
 
 def _no_database(path: Path, size: int, start: bytes) -> Finding:
@@ -130,7 +142,13 @@ def _no_database(path: Path, size: int, start: bytes) -> Finding:
     if len(start) >= 512 and size % 512 == 0 and _bits(start) > _RANDOM_BITS:
         message = f"{path} seems to be encrypted: open it with its key (SQLCipher), or restore a backup"
         return Finding("DL-C073", "error", None, None, 1, message, "manual")
-    return Finding("DL-C072", "error", None, None, 1, f"{path} is not a database", "none")
+    if (before := start.find(MAGIC)) > 0:
+        message = f"the header of {path.name} is damaged: {before} bytes stand before the database"
+        return Finding("DL-C084", "error", None, "header", 1, message, "automatic")
+    what = next((f": it is {what}" for sign, what in _OTHERS if start.startswith(sign)), "")
+    if not any(start):
+        what = ": it begins with zeros"
+    return Finding("DL-C072", "error", None, None, 1, f"{path} is not a database{what}", "none")
 
 
 def _bits(data: bytes) -> float:
@@ -156,9 +174,9 @@ def _looks_like_pages(path: Path, size: int) -> bool:
     return False
 
 
-def _header(path: Path, size: int, stamps: Stamps) -> Iterator[Finding]:
+def _header(path: Path, size: int, start: bytes, stamps: Stamps) -> Iterator[Finding]:
     wrong: list[str] = []
-    if stamps.page_size not in _SIZES:
+    if stamps.page_size not in SIZES:
         wrong.append(f"the page size is {stamps.page_size}")
     elif size % stamps.page_size:
         wrong.append(f"its {size} bytes are no whole number of pages of {stamps.page_size}")
@@ -173,11 +191,17 @@ def _header(path: Path, size: int, stamps: Stamps) -> Iterator[Finding]:
         wrong.append(f"the text encoding is {stamps.encoding}")
     if stamps.schema_format > 4:
         wrong.append(f"the schema format is {stamps.schema_format}")
-    if stamps.page_size in _SIZES and stamps.page_size - stamps.reserved < 480:
+    if stamps.page_size in SIZES and stamps.page_size - stamps.reserved < 480:
         wrong.append(f"{stamps.reserved} bytes of each page are reserved")
     for reason in wrong:
         message = f"the header of {path.name} is damaged: {reason}"
         yield Finding("DL-C084", "error", None, "header", 1, message, "automatic")
+    changes = int.from_bytes(start[40:44], "big")
+    if changes > max(_MOST_CHANGES, stamps.change_counter) and not wrong:
+        message = (
+            f"the header of {path.name} counts {changes} changes of its schema: no program makes as many"
+        )
+        yield Finding("DL-C084", "info", None, "header", 1, message, "none")
     if not wrong and stamps.change_counter != stamps.valid_for:
         message = f"the change counter of {path.name} and the one its page count is valid for differ"
         yield Finding("DL-C084", "warning", None, "header", 1, message, "automatic")
@@ -205,7 +229,7 @@ def _wal(
             # room that was made for a log, and nothing came of it
             return
         reason = "its header is zeros"
-    elif magic & ~1 != _WAL_MAGIC or page_size not in _SIZES:
+    elif magic & ~1 != _WAL_MAGIC or page_size not in SIZES:
         reason = "its header is none of a log"
     elif list(wal_checksum(header[:24], (0, 0), big=bool(magic & 1))) != stored:
         reason = "the checksum of its header is wrong"
@@ -222,12 +246,21 @@ def _wal(
 
 
 def _leftovers(
-    path: Path, wal_size: int | None, journal_size: int | None, *, has_shm: bool
+    path: Path, stamps: Stamps, sizes: tuple[int | None, int | None], *, has_shm: bool
 ) -> Iterator[Finding]:
-    """Tell what lies beside a database in rollback mode and holds nothing: it confuses who looks there."""
+    """Tell what lies beside a database and holds nothing: it confuses who looks there."""
+    wal_size, journal_size = sizes
     if journal_size and not any(_read(path, "-journal", 28)):
         message = f"{path.name}-journal is over: a transaction in journal_mode PERSIST left it"
         yield Finding("DL-C079", "info", None, "-journal", 1, message, "none")
+    if stamps.read_version == 2 and wal_size == 0 and not has_shm:
+        message = (
+            f"{path.name}-wal is empty, and nobody uses it: commits that only it held, if there were any, are"
+            " gone"
+        )
+        yield Finding("DL-C086", "info", None, "-wal", 1, message, "none")
+    if stamps.read_version != 1:
+        return
     too_small = wal_size is not None and wal_size < _LEAST_WAL
     for suffix, is_there in (("-wal", too_small), ("-shm", has_shm and (wal_size is None or too_small))):
         if is_there:
@@ -287,37 +320,6 @@ def _gap(path: Path, places: range, mark: bytes) -> str | None:
     return None
 
 
-def damaged_frames(seen: Outline) -> Finding | None:
-    """Compute the checksums of a whole log, up to 32 MiB of it; None where they are right.
-
-    Some 5 MiB a second. A bad frame makes SQLite pass over every commit behind it.
-    """
-    size = seen.stamps.page_size
-    if not seen.wal_size or size not in _SIZES or any(one.object == "-wal" for one in seen.findings):
-        return None
-    data = _read(seen.path, "-wal", min(seen.wal_size, _MOST_SUMMED))
-    content = read_wal(data, size, lambda _, page: is_plausible(page, 0, size))
-    reasons = [] if content is None else [problem.message for problem in content.problems]
-    if _is_shifted(data, 24 + size):
-        reasons.append("its frames do not stand where they should")
-    if not reasons or _read(seen.path, "-wal", 32) != data[:32]:
-        # a log that was begun anew meanwhile is none to judge
-        return None
-    reason = "; ".join(reasons)
-    message = f"{seen.path.name}-wal is damaged: {reason}; SQLite drops what follows: run `datalayer repair`"
-    return Finding("DL-C082", "error", None, "-wal", 1, message, "automatic")
-
-
-def _is_shifted(data: bytes, step: int) -> bool:
-    """Whether the salts of this log stand where no frame begins, as after bytes that came in or got lost."""
-    mark, place = data[16:24], 32
-    while (place := data.find(mark, place)) >= 0:
-        if (place - 32 - 8) % step:
-            return True
-        place += 8
-    return False
-
-
 # -- rollback journal -----------------------------------------------------------------------------
 
 
@@ -333,10 +335,10 @@ def _journal(path: Path, main: int, size: int, stamps: Stamps) -> Iterator[Findi
         return
     page_size = int.from_bytes(head[24:28], "big")
     sector = int.from_bytes(head[20:24], "big")
-    if page_size not in _SIZES or not 32 <= sector <= 65536 or sector & (sector - 1):
+    if page_size not in SIZES or not 32 <= sector <= 65536 or sector & (sector - 1):
         message = f"{name} is damaged: its page size is {page_size}, its sector size {sector}"
         yield Finding("DL-C083", "error", None, "-journal", 1, message, "automatic")
-    elif main and stamps.magic == MAGIC and stamps.page_size in _SIZES and page_size != stamps.page_size:
+    elif main and stamps.magic == MAGIC and stamps.page_size in SIZES and page_size != stamps.page_size:
         why = f"its pages have {page_size} bytes, those of the database {stamps.page_size}"
         message = f"{name} does not belong to {path.name}: {why}"
         yield Finding("DL-C079", "error", None, "-journal", 1, message, "manual")

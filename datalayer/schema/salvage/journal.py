@@ -14,7 +14,7 @@ from struct import Struct
 from datalayer.schema.salvage.filebytes import FileBytes
 from datalayer.schema.salvage.outcome import Problem
 
-__all__ = ["JournalContent", "placed", "read_journal"]
+__all__ = ["JournalContent", "page_sum", "placed", "read_journal"]
 
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 _HEADER = Struct(">8s5I")
