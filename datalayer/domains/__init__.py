@@ -17,6 +17,7 @@ from datalayer.errors import SchemaMismatch
 from datalayer.schema.history import package_folder
 
 if TYPE_CHECKING:
+    from datalayer.domains.accounts import Accounts
     from datalayer.domains.builder import Builder
     from datalayer.domains.drafts import Drafts
     from datalayer.domains.jobs import Jobs
@@ -86,6 +87,7 @@ class Domains:
     jobs: _Domain[Jobs] = _Domain("jobs.Jobs")
     cache: _Domain[CachedState] = _Domain("state.CachedState")
     kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
+    accounts: _Domain[Accounts] = _Domain("accounts.Accounts")
     drafts: _Domain[Drafts] = _Domain("drafts.Drafts")
     builder: _Domain[Builder] = _Domain("builder.Builder")
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")

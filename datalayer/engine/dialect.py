@@ -108,6 +108,13 @@ class Dialect:
         """Give a condition: the column's text holds the parameter (`?`), of which no character is special."""
         return f"instr({column}, ?) > 0" if self.name == "sqlite" else f"strpos({column}, ?) > 0"
 
+    def folded(self, column: str) -> str:
+        """Give an expression: a column's text with A to Z in small letters, as in an index on lower(column).
+
+        All other letters stay as they are, on both engines.
+        """
+        return f"lower({column})" if self.name == "sqlite" else f'lower({column} COLLATE "C")'
+
     def json_same(self, column: str) -> str:
         """Give a condition: a JSON column equals the document that is the parameter (`?`).
 
