@@ -64,6 +64,11 @@ def _error(exc: apsw.Error) -> Exception:
     return error
 
 
+def _in_utf8(stored: bytes, encoding: str) -> bytes:
+    """Give a text's bytes as sqlite3 hands them out: UTF-8, whatever the file's encoding is."""
+    return stored if encoding == "UTF-8" else stored.decode(encoding, "replace").encode()
+
+
 class ApswCursor:
     """A cursor like sqlite3's."""
 
@@ -120,13 +125,14 @@ class ApswCursor:
             for one in names
         )
         self._cursor.execute(f"WITH q({', '.join(names)}) AS ({sql}) SELECT {cells} FROM q", parameters)
-        make = self._owner.text_factory
+        make, rows = self._owner.text_factory, self._cursor.fetchall()
+        encoding = str(self._owner.plain.pragma("encoding"))
         return [
             tuple(
-                make(value) if kind == "text" else value
+                make(_in_utf8(value, encoding)) if kind == "text" else value
                 for kind, value in zip(row[::2], row[1::2], strict=True)
             )
-            for row in self._cursor.fetchall()
+            for row in rows
         ]
 
     def fetchone(self) -> Any:
