@@ -6,83 +6,29 @@ A tree that fits two tables equally well is left alone. Knows no files.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from datalayer.schema.salvage.agreement import exchange_roots
 from datalayer.schema.salvage.content import Content, Record
+from datalayer.schema.salvage.coverage import Coverages
 from datalayer.schema.salvage.indexes import RowidSet
 from datalayer.schema.salvage.judge import Judge
 from datalayer.schema.salvage.outcome import Value
 from datalayer.schema.salvage.pages import cell_at
 from datalayer.schema.salvage.shape import Shape
 from datalayer.schema.salvage.survey import Holding, Survey, is_strange, span_of
-from datalayer.schema.salvage.walk import WHOLE, Range, Tree
+from datalayer.schema.salvage.walk import WHOLE, Tree
 from datalayer.schema.tokens import fold
 
-__all__ = ["Coverage", "is_suspect", "place"]
+__all__ = ["is_suspect", "place"]
 
 _FITS = 0.5
 _MARGIN = 0.04
 _DERIVED = ("_data", "_idx", "_docsize", "_config", "_segments", "_segdir", "_stat")
 _MOST_KEYS = 500_000
-
-
-class Coverage:
-    """The spans of rowids that the sound leaves of a table cover."""
-
-    def __init__(self, spans: Iterable[Range]) -> None:
-        self._lows: list[int] = []
-        self._highs: list[int] = []
-        for span in sorted(spans):
-            self.add(span)
-
-    @classmethod
-    def of(cls, content: Content, trees: Iterable[Tree]) -> Coverage:
-        """Read the spans of all sound leaves of some trees."""
-        return cls(span for tree in trees for span in _spans(content, tree))
-
-    def add(self, span: Range) -> None:
-        """Cover a span too."""
-        low, high = span
-        first = bisect_left(self._highs, low)
-        last = bisect_right(self._lows, high)
-        if first < last:
-            low, high = min(low, self._lows[first]), max(high, self._highs[last - 1])
-        self._lows[first:last] = [low]
-        self._highs[first:last] = [high]
-
-    def __contains__(self, rowid: int) -> bool:
-        at = bisect_right(self._lows, rowid) - 1
-        return at >= 0 and rowid <= self._highs[at]
-
-
-def _spans(content: Content, tree: Tree) -> Iterator[Range]:
-    for number in tree.leaves:
-        span = None if number in tree.broken else span_of(content, number)
-        if span is not None:
-            yield span
-
-
-class _Coverages:
-    """What the trees of each table cover, read again only of those that came since."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._known: dict[str, tuple[Coverage, set[int]]] = {}
-
-    def of(self, holding: Holding) -> Coverage:
-        name = holding.table.name
-        coverage, roots = self._known.setdefault(name, (Coverage(()), set()))
-        for tree in holding.trees:
-            if tree.root not in roots:
-                roots.add(tree.root)
-                for span in _spans(self._content, tree):
-                    coverage.add(span)
-        return coverage
 
 
 def is_suspect(holding: Holding) -> bool:
@@ -125,7 +71,7 @@ class _Placing:
     def __init__(self, survey: Survey, judge: Judge) -> None:
         self.survey = survey
         self.judge = judge
-        self.coverages = _Coverages(survey.content)
+        self.coverages = Coverages(survey.content)
         # with a sound freelist no page is free and yet an orphan, so every orphan is somebody's
         self.is_sure = not any(problem.kind.startswith("freelist") for problem in survey.walk.problems)
 
@@ -156,8 +102,9 @@ class _Placing:
     def candidates(self, tree: Tree, sample: list[Record]) -> list[_Candidate]:
         """Give the tables that a tree could belong to."""
         if not tree.is_table:
-            return _keyed(self.survey, self.judge, tree, sample)
-        found: list[_Candidate] = []
+            found = _keyed(self.survey, self.judge, tree, sample)
+            return [one for one in found if not self.coverages.crosses(one.holding, tree)]
+        found = list[_Candidate]()
         for holding in self.survey.holdings.values():
             shape = holding.shape
             if not shape.has_rowid or _is_derived(holding):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from datalayer.schema.salvage.carve import carve_leaf
 from datalayer.schema.salvage.content import Content, Record
+from datalayer.schema.salvage.coverage import Coverage
 from datalayer.schema.salvage.indexes import RowidSet, known_columns, rowids_of
 from datalayer.schema.salvage.keyed import KeyedRows
 from datalayer.schema.salvage.outcome import LostRow, Row, Value
-from datalayer.schema.salvage.placing import Coverage, is_suspect
+from datalayer.schema.salvage.placing import is_suspect
 from datalayer.schema.salvage.remains import (
     DISPUTED,
     STRANGE,

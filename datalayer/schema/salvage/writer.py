@@ -214,12 +214,21 @@ class _Writing:
         for table in self.schema.tables:
             if table.kind != "virtual" or "fts" not in fold(table.sql) or not self._exists(table.name):
                 continue
-            said = self._mend_words(table)
+            # what this connection read when it made the table counts for it, whatever stands there now
+            said = self._mend_words(table) if self._has_version(table) else "no version is told"
             if said:
                 self._refresh(table)
                 said = self._mend_words(table)
             if said:
                 self.faults.append(f"the word index of {table.name} cannot be made: {said}")
+
+    def _has_version(self, table: Table) -> bool:
+        """Whether the configuration of a full-text table, where it keeps one, tells of a version."""
+        name = f"{table.name}_config"
+        if fold(name) not in map(fold, self._fresh):
+            return True
+        sql = f"SELECT 1 FROM {quote(name)} WHERE k = 'version' AND typeof(v) = 'integer'"
+        return self.connection.execute(sql).fetchone() is not None
 
     def _mend_words(self, table: Table) -> str:
         """Check the index of a full-text table, and make it anew; give what is wrong with it after that."""
@@ -241,8 +250,9 @@ class _Writing:
             ending = fold(name).removeprefix(fold(table.name))
             if ending in _MADE_ANEW:
                 self.connection.execute(f"DELETE FROM {quote(name)}")
-                marks = ", ".join("?" * len(rows[0])) if rows else ""
-                self.connection.executemany(f"INSERT INTO {quote(name)} VALUES ({marks})", rows)
+                for row in rows:
+                    marks = ", ".join("?" * len(row))
+                    self.connection.execute(f"INSERT INTO {quote(name)} VALUES ({marks})", row)
 
     def _make_unique_indexes(self) -> None:
         """Make the unique indexes; rows that repeat a key go to lost_and_found, all but the first."""
