@@ -2396,6 +2396,7 @@ BEGIN
     SET version = OLD.version + 1,
         embedding_status = CASE WHEN NEW.embedding IS OLD.embedding THEN 'pending' ELSE NEW.embedding_status END,
         embedding_error = CASE WHEN NEW.embedding IS OLD.embedding THEN NULL ELSE NEW.embedding_error END,
+        embedding_model = CASE WHEN NEW.embedding IS OLD.embedding THEN NULL ELSE NEW.embedding_model END,
         embedding_dimensions =
             CASE WHEN NEW.embedding IS OLD.embedding THEN NULL ELSE NEW.embedding_dimensions END,
         embedding = CASE WHEN NEW.embedding IS OLD.embedding THEN NULL ELSE NEW.embedding END
