@@ -18,9 +18,11 @@ from datalayer.schema.history import package_folder
 
 if TYPE_CHECKING:
     from datalayer.domains.accounts import Accounts
+    from datalayer.domains.activity import Activity
     from datalayer.domains.builder import Builder
     from datalayer.domains.drafts import Drafts
     from datalayer.domains.jobs import Jobs
+    from datalayer.domains.sandboxes import Sandboxes
     from datalayer.domains.sessions import Sessions
     from datalayer.domains.state import CachedState, KeyValueStore
     from datalayer.domains.workspaces import Workspaces
@@ -91,6 +93,8 @@ class Domains:
     drafts: _Domain[Drafts] = _Domain("drafts.Drafts")
     builder: _Domain[Builder] = _Domain("builder.Builder")
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")
+    sandboxes: _Domain[Sandboxes] = _Domain("sandboxes.Sandboxes")
+    activity: _Domain[Activity] = _Domain("activity.Activity")
 
 
 def with_needs(wanted: Iterable[str]) -> frozenset[str]:

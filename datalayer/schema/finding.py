@@ -69,6 +69,8 @@ class Finding:
     | DL-C221, C222 | expired keys of key_value_store, of cached_state |
     | DL-C241 to C244 | drafts: gaps in numbers, a current version or a parent that may not be, none current |
     | DL-C251, C252 | builder: a thread older than its last message; a path that leads out of its thread |
+    | DL-C280 to C285 | sandboxes: a chat's counters or user, an embedding, an addon; underway for too long |
+    | DL-C300 to C302 | activity: logged and archived, anonymous though not bare, times in the wrong order |
     """
 
     id: str
