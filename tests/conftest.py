@@ -72,6 +72,15 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def _memory_template(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # a database in memory has no write-ahead log, and cannot be read with a header that says it has one
+    path = Path(shutil.copy(_sqlite_template, tmp_path_factory.mktemp("memory") / "app.db"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+@pytest.fixture(scope="session")
 def _postgres_template(postgres: PostgresServer) -> str:
     url = postgres.create_database()
     with connect(url) as store:
@@ -103,7 +112,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
-        template: Path = request.getfixturevalue("_sqlite_template")
+        template: Path = request.getfixturevalue("_memory_template")
         with connect(":memory:") as opened, closing(sqlite3.connect(template)) as source:
             source.backup(opened.engine.connection())
             yield opened
