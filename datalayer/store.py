@@ -28,8 +28,9 @@ from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.check import Finding, check, check_file
 from datalayer.schema.check.guard import OnCorruption, open_guarded
 from datalayer.schema.check.rule import Inspection, Rule
+from datalayer.schema.history import applied_names
 from datalayer.schema.migrator import MigrationResult, migrate
-from datalayer.schema.target import target_of
+from datalayer.schema.target import own_target, target_of
 from datalayer.schema.violation import complete
 
 __all__ = [
@@ -154,13 +155,16 @@ class Store(Domains):
         """Bring the database to the current schema, or to that of a file or of a folder's files up to `to`.
 
         `domains` restricts the package's own schema, or a folder's, to these and what they need; without it
-        those that the store was opened with count, and by default all.
+        those that the store was opened with count, and by default all. Domains that a database has stay.
         Options (`plan`, `consent`, `lock_timeout_s`, `progress`), effect and errors are those of
         `datalayer.schema.migrator.migrate`. A Python migration's `up` is called with this store.
         """
-        if domains is None and schema_file is None and folder is None:
-            domains = self.domains
-        target = target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
+        if schema_file is None and folder is None and to is None:
+            wanted = self.domains if domains is None else domains
+            applied = () if wanted is None else applied_names(self.engine)
+            target = own_target(applied, domains=wanted)
+        else:
+            target = target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
         return migrate(self.engine, target, store_of=lambda _: self, **options)
 
     def check(self, *, rules: Mapping[str, Rule] | None = None, **options: Any) -> list[Finding]:

@@ -72,12 +72,16 @@ class Target:
         return folder.domains is None or self.whole is not None
 
 
-def own_target(applied: Iterable[str] = ()) -> Target:
+def own_target(applied: Iterable[str] = (), *, domains: Iterable[str] | None = ()) -> Target:
     """Give the package's own schema as far as a database with these applied migrations has its domains.
 
-    A database without a record is held to the whole of it.
+    `domains` are there besides, with what they need; None: all. A database without a record is held to the
+    whole schema where none is named.
     """
-    return _own_target(_domains_of(frozenset(applied)))
+    installed = None if domains is None else _domains_of(frozenset(applied))
+    if installed is None and not domains:
+        return _own_target(None)
+    return _own_target((installed or frozenset()) | frozenset(domains or ()))
 
 
 @cache
@@ -85,8 +89,7 @@ def _domains_of(applied: frozenset[str]) -> frozenset[str] | None:
     files = history.package_files()
     if not applied & {file.name for file in files}:
         return None
-    installed = {file.mark.domain for file in files if file.name in applied}
-    return frozenset(domain for domain in installed if domain is not None)
+    return frozenset(domain for file in files if file.name in applied for domain in file.mark.domains)
 
 
 def target_of(

@@ -3,7 +3,8 @@
     -- domain: drafts
     -- needs: accounts
 
-A file without such a line belongs to all. Knows texts only.
+A file of two domains ("-- domain: search, drafts") is what one of them adds to the other: it counts where
+both are. A file without such a line belongs to all. Knows texts only.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ _LINE = re.compile(
 class DomainMark:
     """Whose a file is, and the domains whose tables it refers to."""
 
-    domain: str | None = None
+    domains: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+
+    def counts_in(self, chosen: frozenset[str] | None) -> bool:
+        """Whether the file belongs to a database that has these domains; None: all."""
+        return chosen is None or chosen.issuperset(self.domains)
 
 
 def mark_of(text: str) -> DomainMark:
@@ -38,7 +43,7 @@ def mark_of(text: str) -> DomainMark:
             break
         if match := _LINE.match(line):
             said[match["word"]] = tuple(name.strip() for name in match["names"].split(","))
-    return DomainMark(said.get("domain", (None,))[0], said.get("needs", ()))
+    return DomainMark(said.get("domain", ()), said.get("needs", ()))
 
 
 def with_needs(marks: Iterable[DomainMark], wanted: Iterable[str], source: str) -> frozenset[str]:
@@ -48,8 +53,8 @@ def with_needs(marks: Iterable[DomainMark], wanted: Iterable[str], source: str) 
     """
     needs: dict[str, set[str]] = {}
     for mark in marks:
-        if mark.domain is not None:
-            needs.setdefault(mark.domain, set()).update(mark.needs)
+        if len(mark.domains) == 1:
+            needs.setdefault(mark.domains[0], set()).update(mark.needs)
     left, found = list(wanted), set[str]()
     while left:
         name = left.pop()

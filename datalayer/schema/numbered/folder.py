@@ -194,10 +194,8 @@ class Folder:
 
     def files(self) -> list[MigrationFile]:
         """Give the files of its domains in order of application, as `all_files` does."""
-        files, domains = self.all_files(), self.domains
-        if domains is None:
-            return files
-        return [file for file in files if file.mark.domain is None or file.mark.domain in domains]
+        files = self.all_files()
+        return files if self.domains is None else [f for f in files if f.mark.counts_in(self.domains)]
 
     def all_files(self) -> list[MigrationFile]:
         """Give the files in order of application: numbers, then names; drizzle's by idx of its journal.

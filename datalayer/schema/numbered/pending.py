@@ -165,7 +165,7 @@ def _late(files: Sequence[MigrationFile], left: Sequence[MigrationFile], has: se
     """Tell the files that sort before an applied one of their own domain: domains come in any order."""
     if not left:
         return []
-    domains = {file.name: file.mark.domain for file in files}
+    domains = {file.name: file.mark.domains for file in files}
     places = {file.name: place for place, file in enumerate(files)}
     lasts = {domains[name]: place for name, place in places.items() if name in has}
     return [

@@ -20,6 +20,7 @@ FILES = {
     "0003_notes.sql": "-- domain: notes\n-- needs: people\nCREATE TABLE note (id INTEGER PRIMARY KEY,"
     " person_id INTEGER NOT NULL CONSTRAINT note_person REFERENCES person (id)) STRICT;",
     "0004_shop.sql": "-- domain: shop\nCREATE TABLE item (id INTEGER PRIMARY KEY) STRICT;",
+    "0006_sold_notes.sql": "-- domain: shop, notes\nALTER TABLE note ADD COLUMN price REAL;",
     "0005_note_titles.sql": "-- domain: notes\nALTER TABLE note ADD COLUMN title TEXT;",
 }
 
@@ -39,14 +40,20 @@ def brought(engine: Engine, folder: Path, *domains: str) -> MigrationResult:
 
 def test_a_mark_stands_in_the_comments_before_the_first_statement() -> None:
     assert mark_of("\ufeff-- about\n-- domain: notes\n\n-- needs: people, shop\nSELECT 1;") == DomainMark(
-        "notes", ("people", "shop")
+        ("notes",), ("people", "shop")
     )
     assert mark_of("SELECT 1;\n-- domain: notes\n") == DomainMark()
     assert mark_of("-- domain: Two Words\n") == DomainMark()
 
 
 def test_needs_are_followed_also_in_a_circle() -> None:
-    marks = [DomainMark("a", ("b",)), DomainMark("b", ("c",)), DomainMark("c", ("a",)), DomainMark("d")]
+    marks = [
+        DomainMark(("a",), ("b",)),
+        DomainMark(("b",), ("c",)),
+        DomainMark(("c",), ("a",)),
+        DomainMark(("d",)),
+        DomainMark(("a", "d"), ("d",)),
+    ]
 
     assert with_needs(marks, ["a"], "here") == {"a", "b", "c"}
     assert with_needs(marks, [], "here") == frozenset()
@@ -73,7 +80,8 @@ def test_domains_come_in_any_order_and_the_rows_stay(engine: Engine, folder: Pat
     later = brought(engine, folder, "notes")
 
     assert [one["id"] for one in later.findings] == []
-    assert brought(engine, folder).nothing_to_do
+    assert "0006_sold_notes" not in applied_names(engine)
+    assert brought(engine, folder).applied == ("0006_sold_notes",)
     assert set(applied_names(engine)) == {file.name for file in Folder(folder).files()}
     assert engine.fetch_all("SELECT id FROM item") == [(7,)]
 
