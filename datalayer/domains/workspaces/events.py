@@ -201,7 +201,7 @@ class Events(Repository[HostedEvent]):
     def page_upcoming(
         self, *, workspace_id: str | None = None, size: int = 50, after: str | None = None
     ) -> Page[HostedEvent]:
-        """Give one page of public events, or of all of a workspace, that have not begun: the next one first."""
+        """Give one page of public events, or all of a workspace, that have not begun: the next one first."""
         wanted: dict[str, Any] = {"is_public": True}
         if workspace_id is not None:
             wanted = {"workspace_id": workspace_id}
@@ -268,7 +268,8 @@ class Events(Repository[HostedEvent]):
         for guest in self.participants.find(
             event_id=event.id, status="waitlisted", order_by=("responded_at", "id"), limit=free
         ):
-            self.participants.update(guest, status="going")
+            # who was deleted meanwhile is passed over
+            self.participants.update_where(id=guest.id, status="waitlisted", changes={"status": "going"})
 
 
 def _refuse_canceled(event: HostedEvent) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from datalayer.domains.workspaces.administration import AdminUsers, AuditTrail
+from datalayer.domains.workspaces.ai_costs import AiCosts
+from datalayer.domains.workspaces.ai_providers import AiProviderKeys, AiProviders
+from datalayer.domains.workspaces.events import Events
+from datalayer.domains.workspaces.imports import Imports
 from datalayer.domains.workspaces.inbox import Inbox
 from datalayer.domains.workspaces.invites import Invites
+from datalayer.domains.workspaces.lists import Lists
 from datalayer.domains.workspaces.members import Members
 from datalayer.domains.workspaces.messages import Messages
 from datalayer.domains.workspaces.model import Workspace, WorkspaceMember
 from datalayer.domains.workspaces.relationships import Relationships
 from datalayer.domains.workspaces.rooms import Rooms
+from datalayer.domains.workspaces.settings import Settings
+from datalayer.domains.workspaces.summaries import DailySummaries
 from datalayer.domains.workspaces.threads import Threads
 from datalayer.domains.workspaces.work_items import WorkItems
 from datalayer.engine.connection import Engine
@@ -41,6 +49,16 @@ class Workspaces(Repository[Workspace]):
         self.invites = Invites(engine)
         self.threads = Threads(engine, invites=self.invites)
         self.messages = Messages(engine)
+        self.lists = Lists(engine)
+        self.events = Events(engine)
+        self.admins = AdminUsers(engine)
+        self.audit = AuditTrail(engine)
+        self.settings = Settings(engine)
+        self.ai_costs = AiCosts(engine, settings=self.settings)
+        self.ai_providers = AiProviders(engine)
+        self.ai_provider_keys = AiProviderKeys(engine)
+        self.daily_summaries = DailySummaries(engine)
+        self.imports = Imports(engine)
 
     def create(self, name: str, *, owner_id: str, description: str = "") -> Workspace:
         """Make a workspace with its first owner; one transaction.
