@@ -6,6 +6,7 @@ Knows no other domain.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -69,7 +70,9 @@ class Drafts(Repository[Draft]):
             CheckViolation: the title has more than 255 characters.
         """
         with self.engine.transaction():
-            draft = self.add(user_id=user_id, title=title, description=description)
+            # an update that leaves updated_at alone would be given the database's own time: see draft_touch
+            before = self.engine.clock() - timedelta(microseconds=1)
+            draft = self.add(user_id=user_id, title=title, description=description, updated_at=before)
             version = self._write_version(draft, content, number=1, parent=None, source="user")
             self._make_current(draft, version)
         return CurrentDraft(draft, version, 1)
