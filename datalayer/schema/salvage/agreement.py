@@ -28,10 +28,12 @@ def exchange_roots(survey: Survey) -> None:
     """
     content = survey.content
     for holding in survey.holdings.values():
-        if holding.tree is not None and agreement(content, holding, holding.tree) >= _LITTLE:
-            continue
         if not holding.index_trees or not holding.shape.has_rowid:
             continue
+        if holding.tree is not None:
+            share = agreement(content, holding, holding.tree)
+            if share is None or share >= _LITTLE:
+                continue
         other = next((one for one in survey.holdings.values() if _is_other(survey, holding, one)), None)
         if other is None:
             _take_loose(survey, holding)
@@ -42,10 +44,11 @@ def exchange_roots(survey: Survey) -> None:
 def _is_other(survey: Survey, holding: Holding, other: Holding) -> bool:
     """Whether the tree of another table is this one's by its index, and not that one's."""
     tree, content = other.tree, survey.content
-    if other is holding or tree is None or agreement(content, holding, tree) < _MUCH:
+    if other is holding or tree is None or (agreement(content, holding, tree) or 0.0) < _MUCH:
         return False
-    if any(index.has_rowid and index.name in other.index_trees for index in other.indexes):
-        return agreement(content, other, tree) < _LITTLE
+    share = agreement(content, other, tree)
+    if share is not None:
+        return share < _LITTLE
     # without an index of its own it must at least be told of the same root
     names = (fold(holding.table.name), fold(other.table.name))
     return len({survey.catalog.roots.get(name) for name in names}) == 1
@@ -53,7 +56,7 @@ def _is_other(survey: Survey, holding: Holding, other: Holding) -> bool:
 
 def _take_loose(survey: Survey, holding: Holding) -> None:
     for place, tree in enumerate(survey.loose):
-        if tree.is_table and agreement(survey.content, holding, tree) >= _MUCH:
+        if tree.is_table and (agreement(survey.content, holding, tree) or 0.0) >= _MUCH:
             former, holding.tree = holding.tree, tree
             if former is None:
                 del survey.loose[place]
@@ -62,8 +65,8 @@ def _take_loose(survey: Survey, holding: Holding) -> None:
             return
 
 
-def agreement(content: Content, holding: Holding, tree: Tree) -> float:
-    """Give the share of entries of a table's index that a tree has rows for; 1 where nothing can be asked."""
+def agreement(content: Content, holding: Holding, tree: Tree) -> float | None:
+    """Give the share of entries of a table's index that a tree has rows for, None where there are none."""
     for index in holding.indexes:
         entries = holding.index_trees.get(index.name)
         if entries is None or not entries.leaves or not index.has_rowid or not tree.is_table:
@@ -75,7 +78,7 @@ def agreement(content: Content, holding: Holding, tree: Tree) -> float:
             spans = _Spans(content, tree)
             right = sum(_is_row_of(spans.find(int(str(key[-1]))), key, index, holding.shape) for key in keys)
             return right / len(keys)
-    return 1.0
+    return None
 
 
 def _sample(content: Content, entries: Tree) -> Iterator[Sequence[Value]]:

@@ -8,11 +8,54 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from datalayer.schema.salvage.pages import is_plausible
+from datalayer.schema.salvage.pages import Cell, cell_at, header_of, is_plausible
 from datalayer.schema.salvage.reading import Reading
-from datalayer.schema.salvage.walk import Spill, Walk
+from datalayer.schema.salvage.walk import Spill, Walk, start_of
 
-__all__ = ["mend_chains"]
+__all__ = ["doubt_zeros", "mend_chains"]
+
+_LEAST_ZEROS = 8
+
+
+def doubt_zeros(walk: Walk) -> None:
+    """Break the chains that lead to a page of zeros, as damage makes them.
+
+    A value may well hold zeros. Where they begin right with a page, after other bytes, and nowhere in the file
+    earlier than their page, they are damage; so they are where other pages were made zeros too.
+    """
+    doubtful: list[tuple[int, Cell, int]] = []
+    for key, pages in walk.chains.items():
+        at = next((place for place, number in enumerate(pages) if not any(walk.reading.page(number))), None)
+        cell = None if at is None else _cell(walk, key)
+        if at is None or cell is None:
+            continue
+        if _begins_with_page(walk, cell, key >> 16, pages, at):
+            doubtful.append((key, cell, at))
+        elif not walk.has_zeros:
+            return
+    for key, cell, at in doubtful:
+        pages = walk.chains.pop(key)
+        walk.partial_chains[key] = pages[:at]
+        walk.broken_spills.append(Spill(key >> 16, key & 0xFFFF, cell.overflow, cell.size - cell.local))
+        message = f"an overflow chain of page {key >> 16} leads to page {pages[at]}, which holds only zeros"
+        walk.note("overflow", key >> 16, message)
+
+
+def _cell(walk: Walk, key: int) -> Cell | None:
+    page = walk.reading.page(key >> 16)
+    header = header_of(page, start_of(key >> 16))
+    return None if header is None else cell_at(page, key & 0xFFFF, header.kind, walk.usable)
+
+
+def _begins_with_page(walk: Walk, cell: Cell, page: int, pages: list[int], at: int) -> bool:
+    """Whether enough of a value lies on a page of zeros, and other bytes right before it."""
+    reading, usable = walk.reading, walk.usable
+    if cell.size - cell.local - at * (usable - 4) < _LEAST_ZEROS:
+        return False
+    if at:
+        return any(reading.page(pages[at - 1])[usable - _LEAST_ZEROS : usable])
+    end = cell.payload + cell.local
+    return any(reading.page(page)[max(cell.payload, end - _LEAST_ZEROS) : end])
 
 
 def mend_chains(walk: Walk) -> int:

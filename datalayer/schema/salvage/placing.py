@@ -13,6 +13,7 @@ from functools import partial
 
 from datalayer.schema.salvage.agreement import exchange_roots
 from datalayer.schema.salvage.content import Content, Record
+from datalayer.schema.salvage.copies import drop_copies
 from datalayer.schema.salvage.coverage import Coverages
 from datalayer.schema.salvage.indexes import RowidSet
 from datalayer.schema.salvage.judge import Judge
@@ -54,6 +55,7 @@ def place(survey: Survey, judge: Judge) -> list[Tree]:
     Trees of rows that only a complete table could have held are old copies and are dropped.
     """
     exchange_roots(survey)
+    drop_copies(survey)
     loose = survey.loose
     loose += _misplaced(survey)
     _place_indexes(survey, [tree for tree in loose if not tree.is_table])
@@ -88,7 +90,7 @@ class _Placing:
             if not sample:
                 continue
             found = self.candidates(tree, sample)
-            if _is_index_of_words(self.survey, tree, sample, found):
+            if _is_index_of_words(self.survey, tree, sample, found) or self._is_copy(tree, sample, found):
                 continue
             lacking = [one for one in found if self.is_sure or _lacks(one.holding)]
             best = _best(self.survey, lacking, sample) or _hinted(self.survey, lacking, tree)
@@ -116,6 +118,18 @@ class _Placing:
             if share >= 0.6:
                 found.append(_Candidate(holding, share - misfit))
         return found
+
+    def _is_copy(self, tree: Tree, sample: list[Record], found: Sequence[_Candidate]) -> bool:
+        """Whether a tree looks more like a table that has sound leaves in its place than like any other."""
+        if not tree.is_table:
+            return False
+        best = max((one.score for one in found), default=1.0)
+        return any(
+            holding.shape.has_rowid
+            and 1.0 - _misfit(holding.shape, sample) > best + _MARGIN
+            and self._is_covered(holding, tree)
+            for holding in self.survey.holdings.values()
+        )
 
     def _is_covered(self, holding: Holding, tree: Tree) -> bool:
         """Whether most leaves of a tree lie where the table has sound leaves: then they are old copies."""

@@ -14,7 +14,7 @@ from datalayer.schema.salvage.content import Content, Record
 from datalayer.schema.salvage.forest import orphan_trees
 from datalayer.schema.salvage.header import Stamps
 from datalayer.schema.salvage.indexes import IndexShape, index_shapes
-from datalayer.schema.salvage.overflow import mend_chains
+from datalayer.schema.salvage.overflow import doubt_zeros, mend_chains
 from datalayer.schema.salvage.pages import TABLE_LEAF, cell_at, header_of
 from datalayer.schema.salvage.reading import Reading
 from datalayer.schema.salvage.shape import SCHEMA_SHAPE, Shape, shape_of
@@ -86,6 +86,7 @@ def survey(
         _evict_strangers(walk, content, holding)
     walk.claim_chains()
     walk.claim_freelist(stamps.freelist_trunk, stamps.freelist_count)
+    doubt_zeros(walk)
     loose = _orphans(walk)
     for holding in holdings.values():
         _exchange(content, holding, loose)

@@ -121,6 +121,7 @@ class Walk:
         self.hints: dict[int, int] = {}
         self.chains: dict[int, list[int]] = {}
         self.partial_chains: dict[int, list[int]] = {}
+        self.has_zeros = False
         self._progress = progress
         self._doubtful: list[_Link] = []
         self._seen = 0
@@ -149,6 +150,11 @@ class Walk:
         for link in doubtful:
             if self.roles[link.page]:
                 self._miss(link, "used-twice", f"page {link.page} is used twice")
+            elif not is_plausible(self.reading.page(link.page), start_of(link.page), self.usable):
+                # no tree of its own, so its cells are damaged and its place is right
+                self.roles[link.page] = _UNREADABLE
+                link.tree.broken[link.page] = link.bounds
+                self._miss(link, "page", f"cells of page {link.page} cannot be read")
             else:
                 self._miss(link, "page-order", f"the keys of page {link.page} are out of their range")
                 self.hints.setdefault(link.page, link.tree.root)
@@ -203,6 +209,7 @@ class Walk:
             self._miss(link, "child", f"page {link.parent} leads to page {number} of another kind of tree")
             return
         self.roles[number] = _UNREADABLE
+        self.has_zeros = self.has_zeros or not any(self.reading.page(number))
         link.tree.broken[number] = link.bounds
         self._miss(link, "page", f"page {number} cannot be read")
 
@@ -388,6 +395,7 @@ class Walk:
                 why = f"page {number} {'is no part of it' if exists else 'does not exist'}"
                 self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
                 self.partial_chains[spill.page << 16 | spill.at] = pages
+                self.has_zeros = self.has_zeros or (not number and not any(self.reading.page(before)))
                 return None
             self.roles[number] = _OVERFLOW
             pages.append(number)
