@@ -13,6 +13,7 @@ from datalayer.schema.difference import Difference
 from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
 from datalayer.schema.postgres_types import PgColumn
+from datalayer.schema.postgres_words import with_word_indexes
 from datalayer.schema.snapshot import Schema, Table
 from datalayer.schema.tokens import fold, quote
 
@@ -333,6 +334,7 @@ def compare(schema: Schema, derived: Derived, found: Catalog) -> list[Difference
 
     What CHECKs and indexes say is compared by catalog_texts: PostgreSQL keeps it in its own words.
     """
+    schema = with_word_indexes(schema)
     return [*_missing_and_changed(schema, derived, found), *_extra(schema, found)]
 
 

@@ -176,7 +176,8 @@ class _Call:
 
     def refuse_if_foreign(self, found: Sequence[Difference]) -> None:
         """Refuse the package's own schema in a database that has none of its tables, but others."""
-        ours = {fold(table.name) for table in self.target.schema.tables} - set(JOURNAL_TABLES)
+        tables = (table for table in self.target.schema.tables if table.kind == "table")
+        ours = {fold(table.name) for table in tables} - set(JOURNAL_TABLES)
         missing = {fold(d.name) for d in found if d.kind == "table" and d.change == "missing"}
         if not (self.target.is_own and ours <= missing):
             return

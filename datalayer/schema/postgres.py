@@ -17,6 +17,7 @@ from datalayer.schema.postgres_functions import Value, adapt, as_condition
 from datalayer.schema.postgres_query import Source, Translator
 from datalayer.schema.postgres_trigger import trigger_sql
 from datalayer.schema.postgres_types import Kind, Layout, PgColumn, PgTable, Unsupported, layout_of
+from datalayer.schema.postgres_words import is_word_index, with_word_indexes, word_index_sql
 from datalayer.schema.snapshot import ForeignKey, Index, Schema, Table, Term, Trigger, Unique, View
 from datalayer.schema.tokens import fold, line_of, quote, significant, split, tokenize, unquote
 
@@ -64,6 +65,7 @@ def derive(
 
     Raises MigrationRefused with the object, the line, the construct and what to write instead.
     """
+    schema = with_word_indexes(schema)
     work = _Work(schema, _layout(schema, lines or {}, source), lines or {}, source)
     _refuse_names(work)
     made: set[str] = set()
@@ -122,7 +124,7 @@ def _layout(schema: Schema, lines: Mapping[tuple[str, str], int], source: str) -
                 "table",
                 table.name,
                 table.sql,
-                Unsupported("a virtual table", "use a plain table"),
+                Unsupported("a virtual table", "use a plain table, or FTS5 over one (content=)"),
             )
         try:
             layout_of(Schema((table,), (), ()))
@@ -353,6 +355,8 @@ def _is_unique(parent: Table, columns: Sequence[str]) -> bool:
 
 
 def _index(work: _Work, table: Table, index: Index) -> Step:
+    if is_word_index(index):
+        return Step("index", index.name, word_index_sql(index))
     mine = work.layout[fold(table.name)]
     terms: list[str] = []
     for term in index.terms:
