@@ -5,6 +5,8 @@ python -m benchmarks --postgres      on PostgreSQL too
 python -m benchmarks verbs writers   some of them
 python -m benchmarks salvage --seeds 3 --kinds wal zeroed_root
                                      some kinds of damage with some seeds, a line for each
+python -m benchmarks salvage --megabytes 100
+                                     what the repair of a file this large costs beside .recover
 python -m benchmarks --quick         a tenth of the work: enough to see a ratio, not to quote it
 """
 
@@ -28,7 +30,7 @@ LATEST = Path(__file__).parent / "results" / "latest.json"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if given[:1] == ["salvage"] and {"--seeds", "--kinds", "--first"} & {*given}:
+    if given[:1] == ["salvage"] and {"--seeds", "--kinds", "--first", "--megabytes"} & {*given}:
         return int(importlib.import_module("benchmarks.salvage").main(given[1:]))
     options = _parse(given)
     if options.show:

@@ -3,7 +3,8 @@
 Every kind of damage of the tests' laboratory (tests/support/corruption.py), judged by its oracle, which knows
 by the byte which rows are left. `.recover` takes part where a sqlite3 command line that has it is found: the
 path's, or the one that SQLITE3_SHELL names. `python -m benchmarks salvage --seeds 3 --kinds wal zeroed_root`
-runs this benchmark alone and prints a line for each kind.
+runs this benchmark alone and prints a line for each kind; `--megabytes 100` measures the cost of repairing a
+large file instead (repair_cost.py).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import argparse
 import importlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Report, Row, Settings, Table, Target, machine_facts, write_reports
+from benchmarks.repair_cost import measure as measure_cost
 
 TESTS = Path(__file__).parents[1] / "tests"
 DETAILS = Path(__file__).parent / "results" / "salvage-kinds.json"
@@ -160,6 +163,14 @@ def _write_details(path: Path, found: Mapping[str, Sequence[Any]]) -> None:
     path.write_text("[\n" + ",\n".join(map(json.dumps, lines)) + "\n]\n", encoding="utf-8")
 
 
+def _print_cost(megabytes: int) -> int:
+    _lab()
+    shell = importlib.import_module("support.corruption_contestants").find_shell()
+    with tempfile.TemporaryDirectory(prefix="datalayer-bench-") as folder:
+        print(measure_cost(megabytes, Path(folder), shell).render())
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it alone: any kinds or families, any seeds, a line for each kind."""
     lab = _lab()
@@ -171,7 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", nargs="+", metavar="NAME", help="kinds or families (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the tables go")
     parser.add_argument("--details", type=Path, default=DETAILS, metavar="FILE", help="a line for each file")
+    parser.add_argument("--megabytes", type=int, metavar="N", help="measure the cost, with a file this large")
     options = parser.parse_args(arguments)
+    if options.megabytes:
+        return _print_cost(options.megabytes)
     asked = set(options.kinds or lab["families"])
     unknown = asked - {*lab["kinds"]} - {*lab["families"]}
     if unknown:

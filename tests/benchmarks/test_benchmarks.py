@@ -24,6 +24,8 @@ from benchmarks.harness import (
     take_turns,
     write_reports,
 )
+from benchmarks.repair_cost import DAMAGES
+from benchmarks.repair_cost import measure as measure_cost
 
 
 @pytest.mark.slow
@@ -40,6 +42,17 @@ def test_benchmark_runs_and_saves_numbers(name: str, tmp_path: Path) -> None:
     cells = [value for table in report["tables"] for row in table["rows"] for value in row["cells"].values()]
     assert cells
     assert all(value is None or (math.isfinite(value) and value >= 0) for value in cells)
+
+
+@pytest.mark.slow
+def test_cost_of_a_repair_is_measured_for_every_damage(tmp_path: Path) -> None:
+    table = measure_cost(1, tmp_path, None)
+
+    assert len(table.rows) == len(DAMAGES)
+    for row in table.rows:
+        rows = row.cells["rows"]
+        assert rows is not None and rows >= 4_500
+        assert row.cells["CPU s"]
 
 
 def sample() -> Report:
