@@ -11,6 +11,7 @@ from typing import Any, TypedDict, cast
 
 import peewee
 
+from datalayer.errors import DataLayerError
 from datalayer.repository.fields import IdField, JSONField, UtcField
 from datalayer.repository.mixins import Timestamps
 
@@ -51,7 +52,29 @@ ONBOARDING_STATUSES = ("pending", "gathering", "generating", "completed", "skipp
 _moment = cast("Any", UtcField)
 
 
-class ResourceTier(Timestamps):
+class _Reference(Timestamps):
+    """What migrations bring and apps only read."""
+
+    def save(self, force_insert: bool = False, only: Any = None) -> int:
+        """Refuse: such rows change by a migration.
+
+        Raises:
+            DataLayerError: always.
+        """
+        raise _read_only(self)
+
+    def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> int:
+        """Refuse, as `save`."""
+        raise _read_only(self)
+
+
+def _read_only(row: _Reference) -> DataLayerError:
+    return DataLayerError(
+        f"a {type(row).__name__} is to be read only", hint="write a migration that changes what there is"
+    )
+
+
+class ResourceTier(_Reference):
     """How much of a machine a sandbox gets."""
 
     id = IdField()
@@ -69,7 +92,7 @@ class ResourceTier(Timestamps):
         table_name = "resource_tiers"
 
 
-class ContainerFlavor(Timestamps):
+class ContainerFlavor(_Reference):
     """What a sandbox's image has installed; `languages` is a list."""
 
     id = IdField()
@@ -85,7 +108,7 @@ class ContainerFlavor(Timestamps):
         table_name = "container_flavors"
 
 
-class ContainerAddon(Timestamps):
+class ContainerAddon(_Reference):
     """What a sandbox's image may have besides."""
 
     id = IdField()
