@@ -1759,8 +1759,7 @@ CREATE TABLE admin_import_sessions (
     status TEXT NOT NULL DEFAULT 'running'
         CONSTRAINT admin_import_sessions_status_known
         CHECK (status IN ('running', 'completed', 'failed', 'canceled')),
-    total_rows INTEGER
-        CONSTRAINT admin_import_sessions_total_rows_range CHECK (total_rows >= 0),
+    total_rows INTEGER,
     succeeded_rows INTEGER NOT NULL DEFAULT 0
         CONSTRAINT admin_import_sessions_succeeded_rows_range CHECK (succeeded_rows >= 0),
     failed_rows INTEGER NOT NULL DEFAULT 0
