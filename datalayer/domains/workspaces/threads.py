@@ -118,7 +118,7 @@ class Threads(Repository[Thread]):
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def edit(self, user_id: str, thread_id: str, **changes: Any) -> Thread:
+    def edit(self, user_id: str, thread_id: str, /, **changes: Any) -> Thread:
         """Change the title or description of a thread of one's own.
 
         Raises:

@@ -114,7 +114,7 @@ class WorkItems(Repository[WorkItem]):
             limit=limit,
         )
 
-    def edit(self, user_id: str, key: str, **changes: Any) -> WorkItem:
+    def edit(self, user_id: str, key: str, /, **changes: Any) -> WorkItem:
         """Change title, description, `due_at`, `starts_at`, `ends_at` of an item one owns or is to do.
 
         An item with a start is a scheduled one.
