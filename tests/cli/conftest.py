@@ -15,18 +15,20 @@ from support.source_tree import ROOT
 from datalayer.cli.main import main
 
 _NAMES_A_DATABASE = ("DATALAYER_DATABASE", "DATABASE_URL", "PGPASSWORD")
+_NAMES_KEYS = ("DATALAYER_KEYS", "DATALAYER_KEYS_FILE", "DATALAYER_KEYRING")
 _STEERS_OUTPUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "PYTHONIOENCODING", "COLUMNS")
 
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of who runs the tests names a database, a colour or a home."""
-    for name in (*_NAMES_A_DATABASE, *_STEERS_OUTPUT):
+    for name in (*_NAMES_A_DATABASE, *_NAMES_KEYS, *_STEERS_OUTPUT):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.chdir(home)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from support.commands import Run
 
-from datalayer import connect
+from datalayer import KeyRing, connect
 from datalayer.cli.main import COMMANDS
 from datalayer.domains.sessions import Session
+from datalayer.engine.keys import KeySource
 
 COMMON = {"ok", "command", "database", "findings", "next"}
 
@@ -70,18 +71,21 @@ def own_words(name: str, filled: Filled, folder: Path) -> list[str]:
         "kv get": ["colour"],
         "kv set": ["shape", '"round"'],
         "kv delete": ["size"],
+        "keys new": ["--print"],
         "demo": ["--project", str(folder / "project"), "--workers", "1"],
     }.get(name, [])
 
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an app's worker and a small project, as the working directory."""
+    """A folder with an app's worker, a small project and keys, as the working directory."""
     folder = tmp_path / "app"
     (folder / "project").mkdir(parents=True)
     (folder / "project" / "a.txt").write_text("one two two\n")
     (folder / "demo_worker.py").write_text("handlers = {'count': lambda context: len(context.job.prompt)}\n")
     monkeypatch.chdir(folder)
+    KeySource.file(folder / "keys").write(KeyRing({"a": bytes(32)}))
+    monkeypatch.setenv("DATALAYER_KEYS_FILE", str(folder / "keys"))
     return folder
 
 
