@@ -1,0 +1,43 @@
+"""The pages of the domains draw their tables as they are."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from support.source_tree import ROOT
+
+from datalayer.schema.history import consolidated_sql
+from datalayer.schema.numbered.journal import JOURNAL_TABLES
+from datalayer.schema.snapshot import read_text
+
+DOCS = ROOT / "docs"
+PAGES = sorted((DOCS / "domains").glob("*.md"))
+
+
+def loaded() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_diagrams", DOCS / "diagrams.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DIAGRAMS = loaded()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_is_what_the_generator_makes(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert text == DIAGRAMS.drawn(text), "run: python docs/diagrams.py"
+
+
+def test_every_table_is_drawn_on_one_page() -> None:
+    drawn = [name for page in PAGES for name in DIAGRAMS.tables_named(page.read_text(encoding="utf-8"))]
+
+    tables = [table.name for table in read_text(consolidated_sql()).tables if table.kind == "table"]
+    assert sorted(drawn) == sorted({*tables} - {"migrations", *JOURNAL_TABLES})
