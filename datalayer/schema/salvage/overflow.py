@@ -20,8 +20,8 @@ _LEAST_ZEROS = 8
 def doubt_zeros(walk: Walk) -> None:
     """Break the chains that lead to a page of zeros, as damage makes them.
 
-    A value may well hold zeros. Where they begin right with a page, after other bytes, and nowhere in the file
-    earlier than their page, they are damage; so they are where other pages were made zeros too.
+    A value may well hold zeros. Where they begin right with a page, after other bytes, and in no value of the
+    file earlier than that, they are damage; so they are where other pages were made zeros too.
     """
     doubtful: list[tuple[int, Cell, int]] = []
     for key, pages in walk.chains.items():
@@ -81,10 +81,13 @@ def mend_chains(walk: Walk) -> int:
 
 
 def _rests(walk: Walk) -> dict[int, list[list[int]]]:
-    """Give the chains among the orphans, by length: each from a page that no other orphan leads to."""
+    """Give the chains among the orphans, by length: each from a page that no other orphan leads to.
+
+    A page that a tree leads to and that is none of its own may have changed places with one of a chain.
+    """
     reading = walk.reading
     following: dict[int, int] = {}
-    for number in walk.orphans():
+    for number in (*walk.orphans(), *walk.unreadable()):
         after = _next_of(reading, number, walk)
         if after is not None:
             following[number] = after

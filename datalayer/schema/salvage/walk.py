@@ -473,6 +473,10 @@ class Walk:
             yield number
             number = roles.find(_ORPHAN, number + 1)
 
+    def unreadable(self) -> Iterator[int]:
+        """Iterate over the pages that trees lead to and that are no pages of a tree."""
+        return (number for number, role in enumerate(self.roles) if role == _UNREADABLE)
+
     def role(self, number: int) -> str:
         """Say what a page is."""
         return ROLES[self.roles[number]]
