@@ -72,8 +72,8 @@ def _source(call: Invocation) -> KeySource:
 # -- keys list ---------------------------------------------------------------------------------
 
 
-def _add_list(parser: Parser) -> None:
-    parser.description = "list the keys that are found, and how many values of the database each one sealed"
+def _add_list(_: Parser) -> None:
+    """Take the common options only."""
 
 
 def _list(call: Invocation) -> Result:
