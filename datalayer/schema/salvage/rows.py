@@ -6,6 +6,7 @@ Knows what belongs to the table; writes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import ne
 
 from datalayer.schema.salvage.carve import carve_leaf
 from datalayer.schema.salvage.content import Content, Record
@@ -29,6 +30,7 @@ __all__ = ["TableRows"]
 
 _ALL: Range = (-(1 << 63), (1 << 63) - 1)
 _PAGES = 400
+_FLIPPED = 2
 Lost = Callable[[LostRow], None]
 
 
@@ -147,7 +149,7 @@ class TableRows:
     ) -> Iterator[Row]:
         """Give the rows of damaged leaves that no index contradicts; `lost` gets those not whole."""
         for start in range(0, len(pages), _PAGES):
-            found: dict[int, Record] = {}
+            found: dict[int, list[Record]] = {}
             for number, bounds in pages[start : start + _PAGES]:
                 records = carve_leaf(self.content, number, self.shape)
                 if not records and alive is None:
@@ -161,30 +163,34 @@ class TableRows:
                     if not bounds[0] < rowid <= bounds[1] or (alive is not None and rowid not in alive):
                         continue
                     if rowid not in seen:
-                        found.setdefault(rowid, record)
+                        found.setdefault(rowid, []).append(record)
             for rowid, values in self._undisputed(found, lost):
                 seen.add(rowid)
                 yield Row(rowid, self.shape.finish(rowid, values)[0])
 
-    def _undisputed(self, found: dict[int, Record], lost: Lost) -> Iterator[tuple[int, list[Value]]]:
-        """Leave out the rows whose values a sound index tells otherwise: their bytes were overwritten."""
-        disputed: set[int] = set()
+    def _undisputed(self, found: dict[int, list[Record]], lost: Lost) -> Iterator[tuple[int, list[Value]]]:
+        """Leave out the rows whose values a sound index tells otherwise: their bytes were overwritten.
+
+        Of several that claim one rowid the first that no index speaks against has it.
+        """
         for index in self.holding.indexes:
             tree = self.holding.index_trees.get(index.name)
             if tree is None or not tree.is_complete or not found:
                 continue
             for rowid, told in known_columns(self.content, index, tree, self.shape, found.__contains__):
-                if self._differs(found[rowid].values or [], told):
-                    disputed.add(rowid)
-        for rowid, record in found.items():
-            if rowid not in disputed:
-                yield rowid, record.values or []
-            elif record.values:
-                lost(LostRow(self.shape.name, rowid, record.values, DISPUTED, record.page))
+                good = [one for one in found[rowid] if not self._differs(one.values or [], told)]
+                if not good and found[rowid]:
+                    first = found[rowid][0]
+                    lost(LostRow(self.shape.name, rowid, first.values or [], DISPUTED, first.page))
+                found[rowid] = good
+        for rowid, records in found.items():
+            if records:
+                yield rowid, records[0].values or []
 
     def _differs(self, values: Sequence[Value], told: dict[int, Value]) -> bool:
+        """Whether more differs than the few bytes that may just as well be wrong in the index."""
         return any(
-            place != self.shape.alias and place < len(values) and values[place] != value
+            place != self.shape.alias and place < len(values) and not _is_near(values[place], value)
             for place, value in told.items()
         )
 
@@ -219,6 +225,15 @@ class TableRows:
                 yield Row(rowid, row)
             else:
                 lost(known_only(self.shape, rowid, row, values, is_whole=is_whole))
+
+
+def _is_near(one: Value, other: Value) -> bool:
+    """Whether two values are the same, or texts or blobs of one length that differ in a few places."""
+    if isinstance(one, str) and isinstance(other, str):
+        return len(one) == len(other) and sum(map(ne, one, other)) <= _FLIPPED
+    if isinstance(one, bytes) and isinstance(other, bytes):
+        return len(one) == len(other) and sum(map(ne, one, other)) <= _FLIPPED
+    return one == other
 
 
 def _is_sound(records: Sequence[Record], last: int | None) -> bool:
