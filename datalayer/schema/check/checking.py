@@ -19,6 +19,7 @@ from datalayer.errors import DatabaseBusy, DatabaseCorrupt, DatabaseUnavailable,
 from datalayer.schema.check import postgres
 from datalayer.schema.check.drift import drift, migrations_out_of_step
 from datalayer.schema.check.filebytes import is_open_here
+from datalayer.schema.check.fulltext import broken_text_indexes
 from datalayer.schema.check.logs import look_at_journal, look_at_log
 from datalayer.schema.check.observing import observed, private_copy
 from datalayer.schema.check.outline import Outline, outline
@@ -35,6 +36,7 @@ from datalayer.schema.check.values import broken_values, doubles
 from datalayer.schema.finding import Finding
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.salvage.findings import inspect as inspect_bytes
+from datalayer.schema.salvage.roots import strange_roots
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.target import Target, target_of
 from datalayer.schema.tokens import fold
@@ -46,7 +48,8 @@ Progress = Callable[[int, int], None]
 
 BUSY_TIMEOUT_S = 5.0
 _TICKS = 2_000_000
-# with these, every page is worth a look without SQLite
+# with these, the roots of the tables are worth a look without SQLite, with the others every page
+_DISAGREEMENT = ("DL-C002", "DL-C003", "DL-C005", "DL-C006", "DL-C009", "DL-C010", "DL-C011")
 _DAMAGE = ("DL-C001", "DL-C013", "DL-C079", "DL-C082", "DL-C083", "DL-C084")
 
 
@@ -160,8 +163,12 @@ def _file(path: Path, wanted: _Wanted, busy_timeout_s: float) -> list[Finding]:
     findings += seen.findings
     if seen.is_database and seen.size:
         findings += _contents(seen, wanted, busy_timeout_s)
-    if not wanted.quick and any(one.id in _DAMAGE and one.severity == "error" for one in findings):
-        findings += _by_bytes(seen, wanted)
+    if wanted.quick:
+        return findings
+    if any(one.id in _DAMAGE and one.severity == "error" for one in findings):
+        findings += _by_bytes(seen, lambda path: inspect_bytes(path, wanted.schema, progress=wanted.progress))
+    elif not is_open_here(seen.path) or any(one.id in _DISAGREEMENT for one in findings):
+        findings += _by_bytes(seen, lambda path: list(strange_roots(path)))
     return findings
 
 
@@ -179,15 +186,15 @@ def _contents(seen: Outline, wanted: _Wanted, busy_timeout_s: float) -> list[Fin
         return [_unreadable(str(exc.__cause__ or exc.why or exc.what))]
 
 
-def _by_bytes(seen: Outline, wanted: _Wanted) -> list[Finding]:
-    """Account for every page of a damaged file without SQLite, and tell more than SQLite does."""
+def _by_bytes(seen: Outline, look: Callable[[Path], list[Finding]]) -> list[Finding]:
+    """Look at a damaged file without SQLite, which tells more than it does: on a copy if it is open here."""
     try:
         if not is_open_here(seen.path):
-            found = inspect_bytes(seen.path, wanted.schema, progress=wanted.progress)
+            found = look(seen.path)
             # what somebody wrote meanwhile is no damage
             return found if outline(seen.path).state == seen.state else []
         with private_copy(seen) as path:
-            return inspect_bytes(path, wanted.schema, progress=wanted.progress)
+            return look(path)
     except (DataLayerError, OSError):
         # what there is to tell has been told
         return []
@@ -232,28 +239,30 @@ def _database(engine: Engine, wanted: _Wanted) -> list[Finding]:
         if isinstance(exc, sqlite3.DatabaseError) and not is_damage(exc):
             raise
         reason = exc.why if isinstance(exc, DatabaseCorrupt) else None
-        return [*_collect(_pages(connection, None, wanted)), _unreadable(reason or str(exc))]
+        return [*_collect(_pages(connection, None, wanted), "the pages"), _unreadable(reason or str(exc))]
     if wanted.quick:
-        findings += _collect(sampled(connection, found))
+        findings += _collect(sampled(connection, found), "the tables")
     else:
-        findings += _collect(_pages(connection, found, wanted))
+        findings += _collect(_pages(connection, found, wanted), "the pages")
     if wanted.schema is not None:
         findings += drift(wanted.schema, found)
     if not wanted.quick:
-        findings += _collect(broken_references(connection, found))
-    findings += _collect(sequences_behind(connection, found))
+        findings += _collect(broken_text_indexes(connection), "the full-text indexes")
+        findings += _collect(broken_references(connection, found), "the references")
+    findings += _collect(sequences_behind(connection, found), "the sequences")
     return _with_rules(engine, wanted, findings, found)
 
 
-def _collect(look: Iterator[Finding]) -> list[Finding]:
-    """Take what a look finds until it comes upon damage, which is a finding then."""
+def _collect(look: Iterator[Finding], what: str, table: str | None = None) -> list[Finding]:
+    """Take what a look finds until it comes upon damage, which is a finding then, and says at `what`."""
     findings: list[Finding] = []
     try:
         findings.extend(look)
     except sqlite3.DatabaseError as exc:
         if not is_damage(exc):
             raise
-        findings.append(Finding("DL-C001", "error", None, None, 1, str(exc), "lossy"))
+        message = f"{what} cannot be read to the end: {exc}"
+        findings.append(Finding("DL-C001", "error", table, None, 1, message, "lossy"))
     return findings
 
 
@@ -278,12 +287,11 @@ def _pages(connection: sqlite3.Connection, found: Schema | None, wanted: _Wanted
     is_utf8 = connection.execute("PRAGMA main.encoding").fetchone()[0] == "UTF-8"
     for place, table in enumerate(tables, 1):
         is_suspect = said.is_cut or fold(table.name) in said.suspects
-        yield from _collect(
-            broken_values(connection, table, is_suspect=is_suspect, is_utf8=is_utf8, tick=bar.tick)
-        )
+        look = broken_values(connection, table, is_suspect=is_suspect, is_utf8=is_utf8, tick=bar.tick)
+        yield from _collect(look, f"the rows of {table.name}", table.name)
         if said.doubles:
             owned = [name for name in said.doubles if fold(owners.get(name, "")) == fold(table.name)]
-            yield from _collect(doubles(connection, table, owned))
+            yield from _collect(doubles(connection, table, owned), f"the keys of {table.name}", table.name)
         bar.reach(0.7 + 0.3 * place / len(tables))
 
 

@@ -57,13 +57,13 @@ def integrity(connection: sqlite3.Connection, owners: Mapping[str, str], *, quic
     """
     name = "quick_check" if quick else "integrity_check"
     messages: list[str] = []
+    stopped: list[Finding] = []
     # integrity_check leaves freelist and orphan pages out where a view comes first in an internal hash
     # (seen in 3.40, 3.51 and 3.54); asked for the schema table alone it counts them, and that costs nothing
     for argument in (str(_MOST), "sqlite_schema"):
-        with readable_texts(connection):
-            for (text,) in connection.execute(f"PRAGMA main.{name}({argument})"):
-                messages += _lines(str(text))
-    found = Integrity(is_cut=len(messages) >= _MOST)
+        if not _ask(connection, f"PRAGMA main.{name}({argument})", messages):
+            stopped = stopped or list(_table_by_table(connection, name, messages))
+    found = Integrity(stopped, is_cut=len(messages) >= _MOST or bool(stopped))
     missing: dict[str, list[int]] = {}
     for message in dict.fromkeys(messages):
         _sort(found, missing, message)
@@ -78,6 +78,30 @@ def integrity(connection: sqlite3.Connection, owners: Mapping[str, str], *, quic
             Finding("DL-C002", "error", table, index, max(1, len(rows)), text, "automatic", told)
         )
     return found
+
+
+def _ask(connection: sqlite3.Connection, sql: str, messages: list[str]) -> bool:
+    """Add what a check says; False where damage ended it, which it does over records that cannot be."""
+    try:
+        with readable_texts(connection):
+            for (text,) in connection.execute(sql):
+                messages += _lines(str(text))
+    except sqlite3.DatabaseError as exc:
+        if not is_damage(exc):
+            raise
+        return False
+    return True
+
+
+def _table_by_table(connection: sqlite3.Connection, name: str, messages: list[str]) -> Iterator[Finding]:
+    """Ask for one table after the other, to tell those at which a check of all of them ends."""
+    tables = connection.execute(
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0"
+    ).fetchall()
+    for (table,) in tables:
+        if not _ask(connection, f"PRAGMA main.{name}({quote(str(table))})", messages):
+            message = f"{table} or an index of it holds pages or records that cannot be read"
+            yield Finding("DL-C001", "error", str(table), None, 1, message, "lossy")
 
 
 def _lines(text: str) -> list[str]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from datalayer.schema.change.planning import is_constant
+from datalayer.schema.check.fulltext import emptied_text_indexes
 from datalayer.schema.repair.quarantine import is_lost_and_found, is_utf8
-from datalayer.schema.repair.virtual import emptied_text_indexes
 from datalayer.schema.snapshot import Check, Column, Index, Schema, Table, Unique
 from datalayer.schema.tokens import canonical, fold, quote, tokenize
 

@@ -10,10 +10,11 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
+from datalayer.schema.check.fulltext import module_of
 from datalayer.schema.repair.report import Step
-from datalayer.schema.tokens import fold, quote, significant, tokenize
+from datalayer.schema.tokens import fold, quote
 
-__all__ = ["emptied_text_indexes", "mend_text_tables"]
+__all__ = ["mend_text_tables"]
 
 _KEPT = "datalayer_kept_documents"
 
@@ -22,7 +23,7 @@ def mend_text_tables(connection: sqlite3.Connection) -> Iterator[Step]:
     """Make the full-text tables anew that cannot be opened, in the transaction that is open."""
     sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
     for name, text in connection.execute(sql).fetchall():
-        if _is_broken(connection, str(name)) and _module(str(text)).startswith("fts"):
+        if _is_broken(connection, str(name)) and module_of(str(text)).startswith("fts"):
             count = _make_anew(connection, str(name), str(text))
             reason = f"the full-text table {name} cannot be opened"
             yield Step(
@@ -35,42 +36,12 @@ def mend_text_tables(connection: sqlite3.Connection) -> Iterator[Step]:
             )
 
 
-def emptied_text_indexes(connection: sqlite3.Connection) -> Iterator[str]:
-    """Give the FTS5 tables whose index lost pages or documents, which SQLite's own check does not notice.
-
-    A leaf of segment s and page p is the row (s << 37) + p of the _data table (fts5_index.c).
-    """
-    sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
-    for name, text in connection.execute(sql).fetchall():
-        if _module(str(text)) != "fts5":
-            continue
-        data, index, content, sizes = (
-            quote(f"{name}_{ending}") for ending in ("data", "idx", "content", "docsize")
-        )
-        try:
-            lost = connection.execute(
-                f"SELECT EXISTS (SELECT 1 FROM {index} AS i WHERE NOT EXISTS (SELECT 1 FROM {data} AS d"
-                f" WHERE d.id = (i.segid << 37) + (i.pgno >> 1)))"
-                f" OR (SELECT count(*) FROM {content}) <> (SELECT count(*) FROM {sizes})"
-            ).fetchone()
-        except sqlite3.OperationalError:
-            # made without a content or a docsize table: nothing to make it anew of, or to compare
-            continue
-        if lost[0]:
-            yield str(name)
-
-
 def _is_broken(connection: sqlite3.Connection, name: str) -> bool:
     try:
         connection.execute(f"SELECT 1 FROM {quote(name)} LIMIT 0").fetchone()
     except sqlite3.DatabaseError as exc:
         return exc.sqlite_errorname.startswith("SQLITE_CORRUPT") or "constructor" in str(exc)
     return False
-
-
-def _module(sql: str) -> str:
-    words = [fold(token.text) for token in significant(tokenize(sql))]
-    return words[words.index("using") + 1] if "using" in words else ""
 
 
 def _make_anew(connection: sqlite3.Connection, name: str, sql: str) -> int:
