@@ -278,7 +278,9 @@ def make_list(
     made = lists.create(owner_id, "List")
     for member_id in members:
         lists.add_member(made.id, member_id, user_id=owner_id)
-    lists.add_items(made.id, items, user_id=owner_id)
+    given = list(items)
+    if given:
+        lists.add_items(made.id, given, user_id=owner_id)
     return made
 
 
