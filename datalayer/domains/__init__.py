@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datalayer.domains.builder import Builder
     from datalayer.domains.drafts import Drafts
     from datalayer.domains.jobs import Jobs
+    from datalayer.domains.providers import Providers
     from datalayer.domains.sandboxes import Sandboxes
     from datalayer.domains.sessions import Sessions
     from datalayer.domains.state import CachedState, KeyValueStore
@@ -90,6 +91,7 @@ class Domains:
     cache: _Domain[CachedState] = _Domain("state.CachedState")
     kv: _Domain[KeyValueStore] = _Domain("state.KeyValueStore")
     accounts: _Domain[Accounts] = _Domain("accounts.Accounts")
+    providers: _Domain[Providers] = _Domain("providers.Providers")
     drafts: _Domain[Drafts] = _Domain("drafts.Drafts")
     builder: _Domain[Builder] = _Domain("builder.Builder")
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")

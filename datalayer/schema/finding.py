@@ -67,9 +67,11 @@ class Finding:
     | DL-C201, C202 | a path in both lists of a session; a project whose hash is not its directory's |
     | DL-C211 to C216 | jobs: no end, no owner of a lease, a lease that ran out, attempts, order of times |
     | DL-C221, C222 | expired keys of key_value_store, of cached_state |
+    | DL-C230 to C235 | accounts: expired, of the suspended; an e-mail of several; a token in the clear |
     | DL-C241 to C244 | drafts: gaps in numbers, a current version or a parent that may not be, none current |
     | DL-C251, C252 | builder: a thread older than its last message; a path that leads out of its thread |
     | DL-C280 to C285 | sandboxes: a chat's counters or user, an embedding, an addon; underway for too long |
+    | DL-C290 to C294 | providers: a key in the clear, a sign-in that ran out or keeps secrets, the default |
     | DL-C300 to C302 | activity: logged and archived, anonymous though not bare, times in the wrong order |
     """
 
