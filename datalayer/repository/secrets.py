@@ -14,7 +14,8 @@ import os
 import secrets
 import string
 import weakref
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ __all__ = [
     "reload_keys",
     "ring_of",
     "token_hash",
+    "using_keys",
 ]
 
 VERSION = "dl1"
@@ -136,6 +138,22 @@ class Secrets:
 # -- the ring of an engine ---------------------------------------------------------------------------
 
 _rings: weakref.WeakKeyDictionary[Engine, KeyRing] = weakref.WeakKeyDictionary()
+# rings that a caller gave after opening
+_given: weakref.WeakKeyDictionary[Engine, KeyRing] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def using_keys(engine: Engine, ring: KeyRing) -> Generator[None]:
+    """Let an opened database use this ring inside the block, in all threads, instead of the one it has."""
+    before = _given.get(engine)
+    _given[engine] = _rings[engine] = ring
+    try:
+        yield
+    finally:
+        _rings.pop(engine, None)
+        _given.pop(engine, None)
+        if before is not None:
+            _given[engine] = before
 
 
 def ring_of(engine: Engine) -> KeyRing:
@@ -156,7 +174,7 @@ def reload_keys(engine: Engine) -> KeyRing:
     Raises:
         DataLayerError: as `ring_of`.
     """
-    ring = engine.options.keys
+    ring = _given.get(engine) or engine.options.keys
     if ring is None:
         source = KeySource.choose()
         ring = source.read()

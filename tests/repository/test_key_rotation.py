@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,9 +12,8 @@ from hypothesis import strategies as st
 from datalayer.engine.connection import Engine
 from datalayer.engine.keys import KeyRing
 from datalayer.errors import DataLayerError, SecretUnreadable
-from datalayer.repository import secrets as sealing
 from datalayer.repository.rotation import rotate, sealed_columns
-from datalayer.repository.secrets import EncryptedColumn, Secrets
+from datalayer.repository.secrets import EncryptedColumn, Secrets, using_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
 COLUMNS = (
@@ -22,19 +24,23 @@ COLUMNS = (
 )
 
 
+# what `_use` entered, to be left at the end
+_rings: dict[Engine, ExitStack] = {}
+
+
 @pytest.fixture
-def vault(engine: Engine) -> Engine:
+def vault(engine: Engine) -> Iterator[Engine]:
     """Two tables of an app, with values of the older key; the ring has two."""
     engine.execute("CREATE TABLE vault (id TEXT PRIMARY KEY, owner_id TEXT NOT NULL, one TEXT, two TEXT)")
     engine.execute("CREATE TABLE numbered (number INTEGER PRIMARY KEY, owner_id TEXT NOT NULL, secret TEXT)")
-    _use(engine, KeyRing({"old": OLD}))
-    return engine
+    with ExitStack() as stack:
+        _rings[engine] = stack
+        _use(engine, KeyRing({"old": OLD}))
+        yield engine
 
 
 def _use(engine: Engine, ring: KeyRing) -> None:
-    # what `connect(..., keys=...)` sets, changed as by opening anew
-    object.__setattr__(engine.options, "keys", ring)
-    sealing.reload_keys(engine)
+    _rings[engine].enter_context(using_keys(engine, ring))
 
 
 def _fill(engine: Engine, count: int) -> None:
@@ -142,14 +148,13 @@ def test_a_value_that_does_not_open_is_told_and_stops_nothing(vault: Engine) -> 
 
 
 def test_without_a_key_nothing_is_begun(
-    vault: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    object.__setattr__(vault.options, "keys", None)
     monkeypatch.delenv("DATALAYER_KEYS", raising=False)
     monkeypatch.setenv("DATALAYER_KEYS_FILE", str(tmp_path_factory.mktemp("none") / "keys"))
 
     with pytest.raises(DataLayerError, match="datalayer keys new"):
-        rotate(vault, COLUMNS)
+        rotate(engine, COLUMNS)
 
 
 @given(
