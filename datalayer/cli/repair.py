@@ -197,12 +197,12 @@ def _outcomes(plan: RepairPlan) -> list[str | Table]:
     touched = {
         name: one
         for name, one in sorted(plan.tables.items())
-        if plan.way == "salvage" or one.moved or one.changed or one.given_up or one.made
+        if plan.way == "salvage" or one.moved or one.changed or one.given_up
     }
     if not touched:
         return []
-    columns = ("table", "kept", "moved", "changed", "given up", "made")
-    rows = [[name, one.kept, one.moved, one.changed, one.given_up, one.made] for name, one in touched.items()]
+    columns = ("table", "kept", "moved", "changed", "given up")
+    rows = [[name, one.kept, one.moved, one.changed, one.given_up] for name, one in touched.items()]
     return [Table(columns, rows, frozenset(columns[1:]))]
 
 

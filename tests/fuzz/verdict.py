@@ -196,8 +196,8 @@ class _Trial:
         for fault in _plain(written.faults):
             self.marks.add(f"fault: {fault[:24]}")
         self.marks |= {f"moved: {reason.split(':')[0]}" for reason in written.reasons}
-        if written.placeholders:
-            self.marks.add("placeholders")
+        if written.cleared:
+            self.marks.add("references became NULL")
 
     def breach(self, kind: str, message: str) -> None:
         if all(finding.kind != kind for finding in self.findings):

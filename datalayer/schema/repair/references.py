@@ -1,9 +1,8 @@
-"""Rows that refer to rows which are not there: cured by the reference's own rule, within bounds.
+"""Rows that refer to rows which are not there: cured by the reference's own rule.
 
 SET NULL and SET DEFAULT do as they say, where that is allowed; of CASCADE and all others the row goes to
-lost_and_found, and what refers to it after it. Where that would move more than a twentieth of a table (and
-more than a few rows), it is the parents that are missing: placeholders are made for them, or, where their
-table does not allow such rows, the choice is left to people.
+lost_and_found, and what refers to it after it. No row is made up in the place of one that is gone; where much
+of a table moves, the step says that the parents should be put back instead.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datalayer.schema.change.layout import affinity
 from datalayer.schema.repair.quarantine import is_lost_and_found, keep_copies, move
 from datalayer.schema.repair.report import Step
-from datalayer.schema.snapshot import Column, ForeignKey, Schema, Table
+from datalayer.schema.snapshot import ForeignKey, Schema, Table
 from datalayer.schema.tokens import fold, quote
 
 __all__ = ["Orphans", "cure_orphans", "find_orphans"]
@@ -99,16 +97,7 @@ def cure_orphans(connection: sqlite3.Connection, orphans: Orphans, schema: Schem
     changed = _by_its_rule(connection, orphans)
     if changed is not None:
         return [changed]
-    connection.execute("SAVEPOINT cascade")
-    steps = _cascade(connection, orphans, schema)
-    if steps is None:
-        connection.execute("ROLLBACK TO cascade")
-        made = _placeholders(connection, orphans)
-        if made is None:
-            connection.execute("ROLLBACK TO cascade")
-        steps = None if made is None else [made]
-    connection.execute("RELEASE cascade")
-    return steps
+    return _cascade(connection, orphans, schema)
 
 
 def _by_its_rule(connection: sqlite3.Connection, orphans: Orphans) -> Step | None:
@@ -143,21 +132,19 @@ def _by_its_rule(connection: sqlite3.Connection, orphans: Orphans) -> Step | Non
     return Step(kind, table.name, orphans.label, count, orphans.reason, choice, is_lossy=True)
 
 
-def _cascade(connection: sqlite3.Connection, first: Orphans, schema: Schema) -> list[Step] | None:
-    """Move the rows and what hangs on them; None, to be rolled back, where it is too much of a table."""
+def _cascade(connection: sqlite3.Connection, first: Orphans, schema: Schema) -> list[Step]:
+    """Move the rows and what hangs on them."""
     steps: list[Step] = []
-    moved: dict[str, int] = {}
     waiting = [first]
     while waiting:
         orphans = waiting.pop(0)
         name = orphans.table.name
-        total = _rows(connection, name) + moved.get(name, 0)
+        total = _rows(connection, name)
         count = move(connection, orphans.table, orphans.condition, orphans.reason)
-        moved[name] = moved.get(name, 0) + count
-        if moved[name] > max(_FEW, total * _SHARE):
-            return None
         rule = orphans.key.on_delete
         choice = f"{count} rows move to lost_and_found" + (", as CASCADE says" if rule == "CASCADE" else "")
+        if count > max(_FEW, total * _SHARE):
+            choice += f"; that is much of {total}: a backup may still have the rows of {orphans.key.parent}"
         if count:
             steps.append(Step("move", name, orphans.label, count, orphans.reason, choice, is_lossy=True))
         for child in _referring(connection, schema, orphans.table):
@@ -179,52 +166,6 @@ def _referring(connection: sqlite3.Connection, schema: Schema, parent: Table) ->
     for orphans in find_orphans(connection, Schema((*tables, parent), (), ())):
         if orphans.parent is not None and fold(orphans.parent.name) == fold(parent.name):
             yield orphans
-
-
-def _placeholders(connection: sqlite3.Connection, orphans: Orphans) -> Step | None:
-    """Make a row for each parent that is gone; None where its table does not allow that."""
-    parent = orphans.parent
-    assert parent is not None
-    keys = {fold(name): mine for name, mine in zip(orphans.parent_columns, orphans.key.columns)}
-    given = [
-        column
-        for column in parent.columns
-        if column.generated is None and (fold(column.name) in keys or _needs_value(column))
-    ]
-    first = f"t0.{quote(orphans.key.columns[0])}"
-    values = [
-        f"t0.{quote(keys[fold(column.name)])}"
-        if fold(column.name) in keys
-        else _filler(parent, column, first)
-        for column in given
-    ]
-    names = ", ".join(quote(column.name) for column in given)
-    sql = (
-        f"INSERT INTO {quote(parent.name)} ({names}) SELECT DISTINCT {', '.join(values)}"
-        f" FROM {quote(orphans.table.name)} AS t0 WHERE {orphans.condition}"
-    )
-    try:
-        count = connection.execute(sql).rowcount
-        left = f"SELECT count(*) FROM {quote(orphans.table.name)} AS t0 WHERE {orphans.condition}"
-        if connection.execute(left).fetchone()[0]:
-            return None
-    except sqlite3.IntegrityError:
-        return None
-    reason = f"{orphans.count} rows of {orphans.table.name} refer to rows of {parent.name} that are gone"
-    choice = f"{count} placeholders are made, as moving so many rows would empty {orphans.table.name}"
-    return Step("placeholder", parent.name, orphans.label, count, reason, choice, is_lossy=True)
-
-
-def _needs_value(column: Column) -> bool:
-    return column.is_not_null and column.default is None
-
-
-def _filler(parent: Table, column: Column, key: str) -> str:
-    kind = affinity(column, parent)
-    if kind in ("INTEGER", "NUMERIC", "REAL"):
-        return "0"
-    # a unique column must differ from one placeholder to the next
-    return f"'lost ' || {key}" if kind == "TEXT" else "x''"
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> int:

@@ -272,11 +272,17 @@ def _with_written(cured: _Cured, written: Written, problems: Sequence[str]) -> _
     for name, outcome in cured.tables.items():
         counts = written.tables.get(name)
         if counts is not None:
-            made = outcome.made + written.placeholders.get(name, 0)
-            moved = outcome.moved + counts.moved
-            cured.tables[name] = replace(outcome, moved=moved, given_up=counts.given_up, made=made)
+            cured.tables[name] = replace(
+                outcome,
+                moved=outcome.moved + counts.moved,
+                changed=outcome.changed + written.cleared.get(name, 0),
+                given_up=counts.given_up,
+            )
     for reason, count in sorted(written.reasons.items()):
         steps.append(Step("move", None, None, count, reason, f"{count} rows move to lost_and_found", True))
+    for name, count in sorted(written.cleared.items()):
+        reason = f"{count} rows of {name} refer to rows that are lost"
+        steps.append(Step("set-null", name, None, count, reason, "the references become NULL", True))
     return _Cured([*steps, *cured.steps], cured.left, cured.tables)
 
 

@@ -23,7 +23,6 @@ Action = Literal[
     "default",
     "set-null",
     "set-default",
-    "placeholder",
     "move",
     "sequence",
     "recover-log",
@@ -66,16 +65,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
-    """The rows of one table: in place, moved to lost_and_found, changed in place, known but unreadable.
-
-    `made` are placeholders: parents that were gone while many rows hang on them.
-    """
+    """The rows of one table: in place, moved to lost_and_found, changed in place, known but unreadable."""
 
     kept: int = 0
     moved: int = 0
     changed: int = 0
     given_up: int = 0
-    made: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.kept} rows kept"]
@@ -85,7 +80,6 @@ class TableOutcome:
                 (self.changed, "changed in place"),
                 (self.moved, "moved to lost_and_found"),
                 (self.given_up, "given up"),
-                (self.made, "placeholders made"),
             )
             if count
         ]
@@ -175,8 +169,6 @@ def sum_up(steps: Iterable[Step], kept: dict[str, int]) -> dict[str, TableOutcom
             count,
             total(table, "move"),
             total(table, "convert", "default", "set-null", "set-default"),
-            0,
-            total(table, "placeholder"),
         )
         for table, count in kept.items()
     }
@@ -188,5 +180,4 @@ def _counts(outcome: TableOutcome) -> dict[str, int]:
         "moved": outcome.moved,
         "changed": outcome.changed,
         "given_up": outcome.given_up,
-        "made": outcome.made,
     }

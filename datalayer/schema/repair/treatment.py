@@ -287,11 +287,7 @@ class Treatment:
                 if steps is not None:
                     self.steps += steps
                     continue
-                why = (
-                    f"there is no table {orphans.key.parent}"
-                    if orphans.parent is None
-                    else "with what hangs on them too many to be moved, and placeholders would break a rule"
-                )
+                why = f"there is no table {orphans.key.parent}"
                 message = f"{orphans.count} rows of {orphans.table.name}: {orphans.reason}; {why}"
                 refused[orphans.label] = Finding(
                     "DL-C010", "error", orphans.table.name, orphans.label, orphans.count, message, "manual"

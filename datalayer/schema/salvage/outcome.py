@@ -138,7 +138,7 @@ class Written:
     """A new database that was written and verified; `faults` is what its verification found (none: sound).
 
     `unplaced` rows are in lost_and_found and of no table; `reasons` counts the moved ones by reason;
-    `placeholders` are rows made up, by table, where too many others refer to rows that are lost.
+    `cleared` are references to lost rows, by table, that became NULL as their rule says.
     """
 
     path: str
@@ -146,7 +146,7 @@ class Written:
     unplaced: int
     reasons: dict[str, int]
     faults: tuple[str, ...]
-    placeholders: dict[str, int] = field(default_factory=dict[str, int])
+    cleared: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def kept(self) -> int:

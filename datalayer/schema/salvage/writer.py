@@ -120,13 +120,13 @@ class _Writing:
                 self.quarantine(row)
             self._mend_word_indexes()
             self._make_unique_indexes()
-            placeholders = settle(self.connection, self.schema, self.quarantine)
+            cleared = settle(self.connection, self.schema, self.quarantine)
             self.quarantine.flush()
             self._make_rest()
             self._set_numbers()
             self.connection.execute("COMMIT")
             self._verify()
-            return self._written(placeholders)
+            return self._written(cleared)
         finally:
             self.connection.close()
             _sync(self.path)
@@ -328,7 +328,7 @@ class _Writing:
             return
         self.faults += [f"{row[0]} {row[1]} refers to a missing row of {row[2]}" for row in broken]
 
-    def _written(self, placeholders: dict[str, int]) -> Written:
+    def _written(self, cleared: dict[str, int]) -> Written:
         counts: dict[str, TableCounts] = {}
         for table in self.schema.tables:
             if table.kind == "table" and self._exists(table.name):
@@ -341,7 +341,7 @@ class _Writing:
             self.quarantine.unplaced,
             dict(self.quarantine.reasons),
             tuple(self.faults),
-            placeholders,
+            cleared,
         )
 
 
