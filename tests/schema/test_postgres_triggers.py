@@ -203,6 +203,25 @@ def test_a_rule_between_two_tables_holds_under_concurrent_writers(pair_of: Make)
     other.close()
 
 
+def test_a_query_that_only_locks_says_in_which_order_it_does(pair_of: Make) -> None:
+    pair = pair_of("""
+        CREATE TABLE s (id TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0);
+        CREATE TABLE e (s TEXT REFERENCES s);
+        CREATE TRIGGER e_moved AFTER UPDATE OF s ON e BEGIN
+            SELECT id FROM s WHERE id IN (OLD.s, NEW.s) ORDER BY id;
+            UPDATE s SET n = n - 1 WHERE id = OLD.s;
+            UPDATE s SET n = n + 1 WHERE id = NEW.s;
+        END;
+    """)
+    pair.run("INSERT INTO s VALUES ('a', 0), ('b', 1)")
+    pair.run("INSERT INTO e VALUES ('b')")
+    pair.run("UPDATE e SET s = 'a'")
+
+    assert pair.rows("SELECT id, n FROM s ORDER BY id") == [("a", 1), ("b", 0)]
+    (source,) = pair.postgres.fetch_all("SELECT prosrc FROM pg_proc WHERE proname = 'e_moved'")
+    assert 'ORDER BY ("id" COLLATE "C") NULLS FIRST FOR NO KEY UPDATE;' in source[0]
+
+
 @pytest.mark.parametrize(
     ("body", "construct"),
     [
