@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datalayer.domains.jobs import Jobs
     from datalayer.domains.providers import Providers
     from datalayer.domains.sandboxes import Sandboxes
+    from datalayer.domains.search import Search
     from datalayer.domains.sessions import Sessions
     from datalayer.domains.state import CachedState, KeyValueStore
     from datalayer.domains.workspaces import Workspaces
@@ -97,6 +98,7 @@ class Domains:
     workspaces: _Domain[Workspaces] = _Domain("workspaces.Workspaces")
     sandboxes: _Domain[Sandboxes] = _Domain("sandboxes.Sandboxes")
     activity: _Domain[Activity] = _Domain("activity.Activity")
+    search: _Domain[Search] = _Domain("search.Search")
 
 
 def with_needs(wanted: Iterable[str]) -> frozenset[str]:
