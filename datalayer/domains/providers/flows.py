@@ -138,18 +138,20 @@ class OAuthStates(Repository[OAuthState]):
 
         Raises:
             NotFound: it is not one of this user, was taken before, or has run out.
-            SecretUnreadable: the verifier was changed or moved, or its key is not there.
+            SecretUnreadable: the verifier was changed or moved, or its key is not there; try again with it.
         """
         now = encode_utc(self.engine.clock())
         sql = (
             "UPDATE oauth_state SET last_polled_at = ? WHERE state = ? AND user_id = ? AND status = 'pending'"
             f" AND last_polled_at IS NULL AND expires_at > ? RETURNING {self.shape.columns}"
         )
-        found = self._write_one(self.engine.dialect.sql(sql), (now, token_hash(state), user_id, now))
-        row = None if found is None else self.shape.build(found, self)
-        if row is None or row.code_verifier is None:
-            raise NotFound("this state is not good", why="it was used, has run out, or is another user's")
-        verifier = self._secrets.open(row.code_verifier, column="code_verifier", row=row.id, owner=user_id)
+        with self.engine.transaction():
+            found = self._write_one(self.engine.dialect.sql(sql), (now, token_hash(state), user_id, now))
+            row = None if found is None else self.shape.build(found, self)
+            if row is None or row.code_verifier is None:
+                raise NotFound("this state is not good", why="it was used, has run out, or is another user's")
+            sealed = row.code_verifier
+            verifier = self._secrets.open(sealed, column="code_verifier", row=row.id, owner=user_id)
         return FinishedRedirect(row, verifier)
 
     def page_of(self, user_id: str, *, size: int = 50, after: str | None = None) -> Page[OAuthState]:
