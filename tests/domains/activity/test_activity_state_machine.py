@@ -1,4 +1,4 @@
-"""Activity against a model of it in plain Python: whatever is done, nothing is lost, doubled or told again."""
+"""Activity against a model of it in plain Python: whatever is done, nothing is lost or doubled."""
 
 from __future__ import annotations
 
