@@ -71,6 +71,7 @@ class Finding:
     | DL-C241 to C244 | drafts: gaps in numbers, a current version or a parent that may not be, none current |
     | DL-C251, C252 | builder: a thread older than its last message; a path that leads out of its thread |
     | DL-C260 to C269 | workspaces: no owner, who sees what, pairs twice, invites, owners, deliveries |
+    | DL-C270 to C277 | administration: places, refused rows, calls, sums, settings, ticks, admins, keys |
     | DL-C280 to C285 | sandboxes: a chat's counters or user, an embedding, an addon; underway for too long |
     | DL-C290 to C294 | providers: a key in the clear, a sign-in that ran out or keeps secrets, the default |
     | DL-C300 to C302 | activity: logged and archived, anonymous though not bare, times in the wrong order |
