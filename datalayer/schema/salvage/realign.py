@@ -32,7 +32,8 @@ _LEAST_GAIN = 2.5
 _HINT = 0.02  # nearly any page can be one of overflow: this only decides between equals
 _MOST_SUSPECTS = 60
 _LEAST_VOTES = 3
-_PAGE_START = re.compile(rb"[\x02\x05\x0a\x0d]")
+# the kind of page, and no more bytes in fragments than SQLite leaves
+_PAGE_START = re.compile(rb"(?=[\x02\x05\x0a\x0d].{6}[\x00-\x3c])", re.DOTALL)
 
 
 def realign(reading: Reading, stamps: Stamps) -> Reading:
@@ -94,8 +95,10 @@ def _voted_distance(reading: Reading, suspects: Sequence[int]) -> int:
             if 0 < abs(distance) < size and is_plausible(around[match.start() :][:size], 0, usable):
                 header = header_of(around[match.start() :][:size])
                 votes[distance] += 1 if header is not None and len(header.pointers) > 1 else 0
-    distance, count = votes.most_common(1)[0] if votes else (0, 0)
-    return distance if count >= _LEAST_VOTES else 0
+    most = max(votes.values(), default=0)
+    # the page before or behind is found too, one page size farther away
+    near = [distance for distance, count in votes.items() if count * 5 >= most * 4]
+    return min(near, key=abs) if most >= _LEAST_VOTES else 0
 
 
 def _distances(reading: Reading, stamps: Stamps) -> list[int]:
