@@ -189,7 +189,7 @@ def _header(path: Path, size: int, start: bytes, stamps: Stamps) -> Iterator[Fin
         wrong.append("the payload fractions are not 64, 32 and 32")
     if stamps.encoding not in (1, 2, 3) and (stamps.encoding or stamps.schema_format):
         wrong.append(f"the text encoding is {stamps.encoding}")
-    if stamps.schema_format > 4:
+    if stamps.schema_format > 4 or (stamps.schema_format == 0 and _has_objects(start)):
         wrong.append(f"the schema format is {stamps.schema_format}")
     if stamps.page_size in SIZES and stamps.page_size - stamps.reserved < 480:
         wrong.append(f"{stamps.reserved} bytes of each page are reserved")
@@ -205,6 +205,11 @@ def _header(path: Path, size: int, start: bytes, stamps: Stamps) -> Iterator[Fin
     if not wrong and stamps.change_counter != stamps.valid_for:
         message = f"the change counter of {path.name} and the one its page count is valid for differ"
         yield Finding("DL-C084", "warning", None, "header", 1, message, "automatic")
+
+
+def _has_objects(start: bytes) -> bool:
+    """Whether the first page holds entries of a schema: only a file without any has the format 0."""
+    return start[100:101] in (b"\x05", b"\x0d") and start[103:105] != b"\0\0"
 
 
 def _lags(stamps: Stamps) -> bool:
