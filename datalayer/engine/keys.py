@@ -36,8 +36,7 @@ _ACCOUNT = "datalayer"
 class KeyRing:
     """Keys of 32 bytes by their ids, the first of which seals; shows only the ids.
 
-        ring = KeyRing({"2026-11": os.urandom(32)})
-        store = connect("app.db", keys=ring)
+        ring = KeyRing({"2026-11": os.urandom(32)})  # for connect("app.db", keys=ring)
 
     Raises:
         DataLayerError: no key, one of another length, or an id of other characters than letters, digits and

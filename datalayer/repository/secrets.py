@@ -64,9 +64,9 @@ class EncryptedColumn:
 class Secrets:
     """Seals and opens the values of one table.
 
-        secrets = Secrets(engine, "provider_credentials")
-        sealed = secrets.seal("sk-...", column="api_key", row=key, owner=user_id)
-        secrets.open(sealed, column="api_key", row=key, owner=user_id)
+        secrets = Secrets(engine, "webhooks")
+        sealed = secrets.seal("whsec_...", column="secret", row="7", owner=user_id)
+        secrets.open(sealed, column="secret", row="7", owner=user_id)
 
     Needs the extra `datalayer[crypto]` and a key, both when first used. Nonces are random: seal at most 2**32
     values with one key, then rotate.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from support.source_tree import ROOT
 
 import datalayer
 from datalayer.cli.main import COMMANDS
+from datalayer.domains.providers import DeviceFlow, ProviderTokens
 from datalayer.domains.sessions import Session
+from datalayer.repository.secrets import Secrets
 from datalayer.schema.check import check
 from datalayer.schema.migrator import migrate
 from datalayer.store import Store
@@ -146,24 +149,32 @@ def test_what_is_not_shown_or_run_is_there() -> None:
     [pytest.param(*example, id=example[0]) for example in EXAMPLES if example[0] not in NOT_RUN],
 )
 def test_example_of_a_docstring_runs(name: str, code: str) -> None:
-    with datalayer.connect(":memory:") as store:
+    with datalayer.connect(":memory:", keys=datalayer.KeyRing({"a": bytes(32)})) as store:
         store.migrate()
         exec(compile(code, name, "exec"), names_that_fragments_use(store))
 
 
 def names_that_fragments_use(store: Store) -> dict[str, Any]:
     session = store.sessions.add(name="Login", project_directory="/app")
+    user = store.accounts.sign_up(display_name="Ada")
     for _ in range(21):
         store.jobs.enqueue("greet", session_id=session.id)
     return {
+        "DeviceFlow": DeviceFlow,
+        "KeyRing": datalayer.KeyRing,
+        "ProviderTokens": ProviderTokens,
+        "Secrets": Secrets,
         "Session": Session,
         "check": check,
         "document": "7",
         "engine": store.engine,
         "kv": store.kv,
         "migrate": migrate,
+        "os": os,
         "session": session,
         "store": store,
         "text": "one",
         "texts": ["one", "two"],
+        "user": user,
+        "user_id": user.id,
     }

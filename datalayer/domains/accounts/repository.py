@@ -39,7 +39,8 @@ class Accounts(Repository[User]):
     every domain; activity stays and forgets whose it was.
 
         user = store.accounts.sign_up("ada@example.org", "correct horse", display_name="Ada")
-        opened = store.accounts.sessions.open(store.accounts.verify_password("Ada@Example.org", "...").id)
+        user = store.accounts.verify_password("Ada@Example.org", "correct horse")
+        opened = store.accounts.sessions.open(user.id)
     """
 
     def __init__(

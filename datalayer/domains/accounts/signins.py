@@ -21,8 +21,10 @@ _NEWEST_FIRST = ("-expires_at", "-id")
 class AuthSessions(Repository[AuthSession]):
     """`store.accounts.sessions`: who is signed in, and until when.
 
-    opened = store.accounts.sessions.open(user.id)
-    store.accounts.sessions.get_by_token(opened.token).user_id
+    A token is given once, by `open`; whoever holds it is signed in.
+
+        opened = store.accounts.sessions.open(user.id)
+        store.accounts.sessions.get_by_token(opened.token).user_id
     """
 
     def open(

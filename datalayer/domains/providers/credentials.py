@@ -21,10 +21,12 @@ _WRITTEN = (*_SEALED, "auth_type", "masked_preview", "scope", "expires_at", "upd
 
 
 class ProviderCredentials(Repository[ProviderCredential]):
-    """`store.providers.credentials`: one for each user and provider. Rows hold sealed values only.
+    """`store.providers.credentials`: one for each user and provider.
 
-    store.providers.credentials.set_api_key(user_id, "openai", "sk-...")
-    store.providers.credentials.open(user_id, "openai").api_key
+    Rows hold sealed values only; `open` gives what they hold, to its own user.
+
+        store.providers.credentials.set_api_key(user_id, "openai", "sk-...")
+        store.providers.credentials.open(user_id, "openai").api_key
     """
 
     def __init__(

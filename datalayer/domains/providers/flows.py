@@ -34,11 +34,15 @@ _ENDED = {"device_code": None, "code_verifier": None}
 
 
 class OAuthStates(Repository[OAuthState]):
-    """`store.providers.sign_ins`: `pending` until completed, denied, failed or expired.
+    """`store.providers.sign_ins`: what users have begun and not yet ended.
 
-    started = sign_ins.start_device(user_id, "github-copilot", DeviceFlow(...))
-    code = sign_ins.take_turn(user_id, started.id)      # None: not yet
-    sign_ins.complete(user_id, started.id, ProviderTokens(...))
+    Each is `pending` until it is completed, denied, failed or expired.
+
+        sign_ins = store.providers.sign_ins
+        flow = DeviceFlow(device_code="d", user_code="ABCD-EFGH", verification_uri="https://example.org")
+        started = sign_ins.start_device(user_id, "github-copilot", flow)
+        code = sign_ins.take_turn(user_id, started.id)  # None: not yet
+        sign_ins.complete(user_id, started.id, ProviderTokens(access_token="gho_..."))
     """
 
     def __init__(
