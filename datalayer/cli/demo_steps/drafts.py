@@ -32,7 +32,7 @@ def work(store: Store) -> tuple[str, dict[str, Any]]:
         drafts.record_usage(conversation.id, user_id=user, tokens=120, cost=Decimal("0.000361"))
     facts = {
         "versions": drafts.get_current(key, user_id=user).version_count,
-        "changed_lines": drafts.compare(key, 2, 3, user_id=user, context=0).count("\n+"),
+        "changed_lines": drafts.compare(key, 2, 3, user_id=user, context=0).count("\n+") - 1,
         "messages": len(drafts.chat_history(key, user_id=user).items),
         "stale_save_refused": refused,
         "cost": str(drafts.usage(user).cost),
