@@ -79,6 +79,35 @@ PARTS = (
     Part("Keys and values", "datalayer.repository.keyvalue", ("KeyValues", "Entry")),
     Part("Watching keys", "datalayer.repository.keywatch", ("Watch", "Change")),
     Part("State", "datalayer.domains.state", ("KeyValueStore", "CachedState", "ProjectState")),
+    Part(
+        "Accounts",
+        "datalayer.domains.accounts",
+        (
+            *("Accounts", "AuthSessions", "AuthAccounts", "AuthVerifications", "User", "AuthSession"),
+            *("AuthAccount", "AuthVerification", "OpenedSession", "OAuthTokens", "PasswordCost"),
+        ),
+    ),
+    Part(
+        "Providers",
+        "datalayer.domains.providers",
+        (
+            *("Providers", "ProviderCredentials", "OAuthStates", "Provider", "ProviderCredential"),
+            *("OAuthState", "Credential", "ProviderTokens", "DeviceFlow", "StartedRedirect"),
+            "FinishedRedirect",
+        ),
+    ),
+    Part("Keys for secrets", "datalayer", ("KeyRing",)),
+    Part("Where keys are", "datalayer.engine.keys", ("KeySource", "new_key", "default_key_file")),
+    Part(
+        "Secrets",
+        "datalayer.repository.secrets",
+        ("Secrets", "EncryptedColumn", "new_token", "token_hash", "masked", "using_keys"),
+    ),
+    Part(
+        "Rotating keys",
+        "datalayer.repository.rotation",
+        ("rotate", "Rotation", "sealed_columns", "SealedColumn"),
+    ),
     Part("Migrating", "datalayer.schema.migrator", ("migrate", "MigrationResult")),
     Part("Steps of a migration", "datalayer.schema.plan", ("Step",)),
     Part("Checking", "datalayer.schema.check", ("check", "Finding")),
@@ -108,6 +137,9 @@ _EXAMPLES = {
     "kv set": "datalayer kv set theme '{\"dark\": true}' --ttl 3600",
     "kv delete": "datalayer kv delete theme",
     "kv list": "datalayer kv list app.",
+    "keys new": "datalayer keys new",
+    "keys list": "datalayer keys list",
+    "keys rotate": "datalayer keys rotate --plan",
 }
 
 _WHAT_TO_DO = {
@@ -127,6 +159,7 @@ _WHAT_TO_DO = {
     "TransactionDied": "Leave the whole block. Put a block of its own around what may fail.",
     "SchemaMismatch": "Run `datalayer migrate`, or correct the address; `missing` tells what is not there.",
     "MigrationRefused": "Nothing was changed: read `why`, and use a database of this schema or a new one.",
+    "SecretUnreadable": "Bring the key back that `key_id` names, or ask the user for the secret again.",
     "LazyLoad": "Call `preload(rows, name)`, or read the key alone.",
     "UsageError": "Correct the command line; `--help` tells it.",
     "Refused": "Say the word (`--yes`) if it is meant.",
