@@ -6,7 +6,7 @@ A tree that fits two tables equally well is left alone. Knows no files.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -356,14 +356,16 @@ def _rowids(content: Content, trees: Iterable[Tree]) -> RowidSet:
     return known
 
 
-def _place_indexes(survey: Survey, trees: list[Tree]) -> None:
-    """Give orphaned trees of keys to the indexes that have none, where only one fits."""
+def _place_indexes(survey: Survey, trees: Iterable[Tree]) -> None:
+    """Give orphaned trees of keys to the indexes that have none, where only one fits.
+
+    Several of one index are parts of it, between which others may be missing.
+    """
+    parts: dict[tuple[str, str], list[Tree]] = defaultdict(list)
     for tree in trees:
         sample = survey.content.sample(tree)
-        if not sample:
-            continue
         fitting = [
-            (holding, index.name)
+            (fold(holding.table.name), index.name)
             for holding in survey.holdings.values()
             for index in holding.indexes
             if index.name not in holding.index_trees
@@ -371,5 +373,13 @@ def _place_indexes(survey: Survey, trees: list[Tree]) -> None:
             < _FITS * len(sample)
         ]
         if len(fitting) == 1:
-            holding, name = fitting[0]
-            holding.index_trees[name] = tree
+            parts[fitting[0]].append(tree)
+    for (table, name), found in parts.items():
+        first, *others = found
+        for other in others:
+            first.leaves.extend(other.leaves)
+            first.inner.extend(other.inner)
+            first.cells += other.cells
+        if others or survey.catalog.roots.get(fold(name), first.root) != first.root:
+            first.holes.append(WHOLE)
+        survey.holdings[table].index_trees[name] = first
