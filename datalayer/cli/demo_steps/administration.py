@@ -42,8 +42,8 @@ def work(store: Store) -> tuple[str, dict[str, Any]]:
         "entries_today": total.entries,
     }
     return (
-        f"an event of 2 places took 3 people in turn; AI calls cost {cost} of a budget of 1, and {refused} more were refused;"
-        f" an import took {imported.succeeded_rows} rows and recorded what was wrong with {imported.failed_rows}",
+        f"an event of 2 places took 3 people in turn; AI calls cost {cost} of 1, {refused} more were"
+        f" refused; an import took {imported.succeeded_rows} rows and recorded {imported.failed_rows} error",
         facts,
     )
 
