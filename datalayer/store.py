@@ -22,6 +22,7 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.singleton import Singleton
 from datalayer.engine.transaction import Transaction
 from datalayer.repository.base import Repository
+from datalayer.repository.changes import LiveQuery
 from datalayer.repository.rotation import Rotation, rotate
 from datalayer.repository.secrets import EncryptedColumn
 from datalayer.schema.backup import BackupResult, backup
@@ -136,6 +137,24 @@ class Store(Domains):
         At once outside a block.
         """
         self.engine.on_commit(callback)
+
+    def watch(self, query: Callable[[], R], *, timeout_s: float) -> LiveQuery[R]:
+        """Give what a function reads, and again each time it has changed, for as long as `timeout_s`.
+
+        The function is called at once, and after commits: those of this process wake it at once, those of
+        others within some 50 ms (PRAGMA data_version on SQLite, NOTIFY on PostgreSQL), and what programs
+        write to PostgreSQL past this package within a second. Results that say the same are not given again;
+        of changes in quick succession the last result is given. `with` it, or `close()` it, also from another
+        thread: it holds a connection of its own. Only the last result is kept.
+
+            with store.watch(lambda: store.jobs.counts(), timeout_s=60) as results:
+                for counts in results:
+                    print(counts)
+
+        Raises:
+            DataLayerError: a transaction is open, whose snapshot would hide the changes.
+        """
+        return LiveQuery(self.engine, query, timeout_s=timeout_s)
 
     # -- the database as a whole -------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from datalayer.engine import transaction as units
 from datalayer.engine.address import Address
+from datalayer.engine.bell import Bell
 from datalayer.engine.dialect import Dialect
 from datalayer.engine.keys import KeyRing
 from datalayer.engine.statements import StatementLog
@@ -104,6 +105,8 @@ class Engine(ABC):
         self.clock = options.clock
         self.read_only = options.read_only or address.read_only
         self.statements = StatementLog(slow_s=options.slow_s, log_parameters=options.log_parameters)
+        # rung after every commit of this process
+        self.bell = Bell()
         self.is_closed = False
         self._local = threading.local()
         self._states: list[State] = []

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-__all__ = ["POSTGRES", "SQLITE", "Dialect", "EngineName"]
+__all__ = ["POSTGRES", "SQLITE", "WRITES", "Dialect", "EngineName"]
+
+WRITES = "datalayer_writes"
+"""The channel that hears of every commit."""
 
 EngineName = Literal["sqlite", "postgresql"]
 
@@ -161,6 +164,13 @@ class Dialect:
     def attend(self, channel: str) -> str:
         """Give the statement with which a listener lets `announce` know of it; empty where nobody asks."""
         return f"SELECT pg_advisory_lock_shared({_lock_number(channel)})" if self.notify_sql else ""
+
+    def is_unattended(self, channel: str) -> str:
+        """Give a query for whether nobody listens to this channel; empty where commits tell by themselves."""
+        if not self.notify_sql:
+            return ""
+        lock = _lock_number(channel)
+        return f"SELECT CASE WHEN pg_try_advisory_lock({lock}) THEN pg_advisory_unlock({lock}) ELSE FALSE END"
 
     def begin(self, *, read: bool, isolation: str | None) -> tuple[str, ...]:
         """Give the statements that open a transaction.

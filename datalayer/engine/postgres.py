@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from time import monotonic, perf_counter
 from typing import Any, LiteralString, cast
 
 from datalayer.engine.address import Address
 from datalayer.engine.bridge import PostgresFace
 from datalayer.engine.connection import Engine, Options, leave_behind
-from datalayer.engine.dialect import POSTGRES
+from datalayer.engine.dialect import POSTGRES, WRITES
 from datalayer.engine.pool import Pool
 from datalayer.engine.transaction import State
 from datalayer.engine.translate import from_postgres
@@ -36,6 +37,7 @@ __all__ = ["JsonString", "PostgresEngine", "open_postgres"]
 
 _log = logging.getLogger("datalayer.engine")
 _OLDEST = 140_000
+_ASK_EVERY_S = 0.25
 
 
 class JsonString(str):
@@ -62,6 +64,8 @@ class PostgresEngine(Engine):
 
     def __init__(self, address: Address, options: Options) -> None:
         super().__init__(address, options)
+        self._ask_at = 0.0
+        self._is_heard = False
         self._params = self._connect_params()
         self._settle()
         self._verify()
@@ -119,7 +123,8 @@ class PostgresEngine(Engine):
 
     def write(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Execute one statement that writes: PostgreSQL's writers need no gate."""
-        return self.execute(sql, params)
+        with self._telling():
+            return self.execute(sql, params)
 
     def run(
         self,
@@ -133,15 +138,50 @@ class PostgresEngine(Engine):
 
     def write_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Execute one statement that writes and gives one row back; None where it wrote nothing."""
-        return self.fetch_one(sql, params)
+        with self._telling():
+            return self.fetch_one(sql, params)
 
     def write_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement that writes and give all rows that come back."""
-        return self.fetch_all(sql, params)
+        with self._telling():
+            return self.fetch_all(sql, params)
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Insert many rows by COPY; gives their number."""
-        return self.copy_rows(table, columns, rows)
+        with self._telling():
+            return self.copy_rows(table, columns, rows)
+
+    @contextmanager
+    def _telling(self) -> Generator[None]:
+        """Tell of a statement that commits by itself."""
+        state = self.begin_scope()
+        try:
+            yield
+            if not state.frames:
+                self._tell(state)
+        finally:
+            self.end_scope(state)
+
+    def _tell(self, state: State) -> None:
+        """Tell who waits that something was committed: in this process, and in others if one of them listens.
+
+        Whether one does is asked a few times a second at most: NOTIFY takes a lock that all notifying commits
+        of the server share.
+        """
+        self.bell.ring()
+        conn = state.conn
+        if conn.closed or conn.pgconn.transaction_status != TransactionStatus.IDLE:
+            return
+        now = monotonic()
+        try:
+            if now >= self._ask_at:
+                self._ask_at = now + _ASK_EVERY_S
+                self._is_heard = conn.execute(self.dialect.is_unattended(WRITES)).fetchone() != (True,)
+            if self._is_heard:
+                conn.execute(self.dialect.notify_sql, (WRITES,))
+        except self.driver_errors as exc:
+            # what was committed stays committed; listeners look again by themselves
+            _log.debug("telling of a commit on %s failed: %s", self.display_url, exc)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute one statement for each row, pipelined; gives the number of rows changed."""
@@ -221,6 +261,8 @@ class PostgresEngine(Engine):
         state.since = 0.0
         if state.conn.closed:
             self.discard(state)
+        elif not read:
+            self._tell(state)
 
     def probe_columns(self, table: str) -> list[str]:
         """Give a table's columns from a connection of its own: a failed block answers nothing more."""

@@ -213,6 +213,7 @@ class SqliteEngine(Engine):
     def _leave_gate(self, state: State) -> None:
         state.gated = False
         self._gate.leave()
+        self.bell.ring()
         self._commits += 1
         if self._commits % 256 == 0:
             self.tend_wal()

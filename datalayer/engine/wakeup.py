@@ -10,8 +10,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from datalayer.engine.connection import Engine
+from datalayer.engine.dialect import WRITES
 
-__all__ = ["Listener", "notify"]
+__all__ = ["CommitListener", "Listener", "notify"]
 
 _FASTEST_S = 0.002
 _SLOWEST_S = 0.05
@@ -86,3 +87,50 @@ class Listener:
 
     def _version(self) -> Any:
         return self._conn.execute("PRAGMA data_version").fetchone()[0]
+
+
+class CommitListener:
+    """Waits for commits of any process; `with` it, since it holds a connection of its own.
+
+    Those that this process made through the same engine wake it at once, others within some 50 ms. On
+    PostgreSQL others are heard of if they write through this package, and as far as they know that somebody
+    listens, which they ask four times a second: look again now and then.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._bell = engine.bell
+        self._listener = Listener(engine, WRITES)
+        self._seen = self._bell.attend()
+        self._is_attending = True
+
+    def __enter__(self) -> CommitListener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back; again does nothing."""
+        if self._is_attending:
+            self._is_attending = False
+            self._bell.leave()
+            self._listener.close()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a commit; False when the time is over. May be woken without one.
+
+        Raises:
+            DatabaseUnavailable: the connection broke.
+        """
+        deadline = monotonic() + timeout_s
+        pause = _FASTEST_S
+        while True:
+            left = max(0.0, deadline - monotonic())
+            rung = self._bell.wait(self._seen, min(pause, left))
+            is_rung, self._seen = rung != self._seen, rung
+            # asked in any case, so that one commit does not wake twice
+            if self._listener.wait(0) or is_rung:
+                return True
+            if monotonic() >= deadline:
+                return False
+            pause = min(pause * 1.5, _SLOWEST_S)
