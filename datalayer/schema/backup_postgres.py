@@ -1,8 +1,8 @@
 """Backups of PostgreSQL: pg_dump in custom format, or an archive of our own where no pg_dump is new enough.
 
 The archive is a zip: manifest.json (format, server, schema SQL before and after the rows, for each table
-its columns, row count and sha256) and one file a table in COPY's text format. All of one REPEATABLE READ
-snapshot.
+its columns, row count and sha256, who owns what and who may do what) and one file a table in COPY's text
+format. All of one REPEATABLE READ snapshot.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema import catalog, catalog_ddl
 from datalayer.schema.backup_file import disk_errors
+from datalayer.schema.backup_owners import read_owners
 from datalayer.schema.pace import Pace
 from datalayer.schema.tokens import quote
 
@@ -210,6 +211,7 @@ def _write_archive(engine: Engine, path: Path, pace: Pace) -> dict[str, int]:
                 "schema": engine.schema_name,
                 "before_rows": ddl.before_rows,
                 "after_rows": ddl.after_rows,
+                "owners": read_owners(engine),
                 "tables": tables,
             }
             archive.writestr("manifest.json", json.dumps(manifest, indent=1))

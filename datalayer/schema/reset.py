@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DatabaseUnavailable, MigrationRefused
+from datalayer.engine.sqlite import SqliteEngine
+from datalayer.errors import DatabaseBusy, DatabaseUnavailable, MigrationRefused
 from datalayer.schema.backup import backup
 from datalayer.schema.creation import create_on_postgres, create_on_sqlite, without_references
 from datalayer.schema.history import applied_names
@@ -20,6 +22,8 @@ from datalayer.schema.target import Target, own_target
 from datalayer.schema.tokens import fold
 
 __all__ = ["ResetResult", "reset"]
+
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,7 @@ def reset(
     dropped with all that hangs on them and made again, with every migration recorded, in the same
     transaction. Tables of other programs stay, unless `everything`. On SQLite the file stays the same one,
     so processes that have it open go on; a file that is all ours is made small afterwards where nobody is in
-    the way. `lock_timeout_s` bounds the wait for others on PostgreSQL; on SQLite the engine's own
-    `busy_timeout_s` does.
+    the way. `lock_timeout_s` bounds the wait for others who write.
 
     Raises DatabaseBusy, DatabaseCorrupt (the present state cannot be backed up), MigrationRefused (something
     else depends on what is to go, or the schema cannot be made), DatabaseUnavailable; nothing is changed
@@ -63,7 +66,7 @@ def reset(
     views = [view.name for view in target.schema.views]
     if engine.dialect.name == "sqlite":
         sqlite = _Sqlite(engine, target, {fold(name) for name in (*tables, *views)}, everything)
-        kept_in = sqlite.run()
+        kept_in = sqlite.run(started + lock_timeout_s)
         before, after = sqlite.before, sqlite.others
     else:
         kept_in, before, after = _reset_postgres(
@@ -84,14 +87,28 @@ class _Sqlite:
         self.before: list[str] = []
         self.others: list[str] = []
 
-    def run(self) -> Path | None:
-        """Back up, drop and make again."""
-        with without_references(self.engine), self.engine.transaction():
+    def run(self, deadline: float) -> Path | None:
+        """Back up, drop and make again; wait for the write lock until `deadline`."""
+        with ExitStack() as stack:
+            stack.enter_context(without_references(self.engine))
+            self._begin(stack, deadline)
             kept = self._keep()
             self._drop()
             create_on_sqlite(self.engine, self.target)
         self._shrink()
         return kept
+
+    def _begin(self, stack: ExitStack, deadline: float) -> None:
+        assert isinstance(self.engine, SqliteEngine)
+        while True:
+            try:
+                with self.engine.waiting_at_most(deadline - monotonic()):
+                    stack.enter_context(self.engine.transaction())
+                return
+            except DatabaseBusy:
+                if monotonic() >= deadline:
+                    raise
+                sleep(_POLL_S)
 
     def _keep(self) -> Path | None:
         """Back up what is committed; the write lock is ours, so nothing comes after it."""

@@ -53,7 +53,7 @@ def restore_postgres(
             if found.kind == "pg_dump":
                 _run_dump(engine, found.path, pace, keeps_owners=keeps_owners)
             else:
-                _run_archive(engine, found.path, pace)
+                _run_archive(engine, found.path, pace, keeps_owners=keeps_owners)
         except engine.driver_errors as exc:
             raise _refused(engine, found.path, exc) from exc
         _verify(engine, found)
@@ -167,7 +167,7 @@ def _run_rows(connection: Any, script: IO[bytes], server: int, pace: Pace) -> No
 # -- our own archive ---------------------------------------------------------------------------
 
 
-def _run_archive(engine: Engine, path: Path, pace: Pace) -> None:
+def _run_archive(engine: Engine, path: Path, pace: Pace, *, keeps_owners: bool) -> None:
     connection: Any = engine.connection()
     if not engine.fetch_one("SELECT 1 FROM pg_namespace WHERE nspname = %s", (engine.schema_name,)):
         engine.execute(f"CREATE SCHEMA {quote(engine.schema_name)}")
@@ -188,5 +188,9 @@ def _run_archive(engine: Engine, path: Path, pace: Pace) -> None:
                 while block := rows.read(_BLOCK):
                     copy.write(block)
             pace.step(number, len(tables))
-        for statement in manifest["after_rows"]:
+        after: list[str] = [*manifest["after_rows"]]
+        if keeps_owners:
+            # an older archive tells of none
+            after += manifest.get("owners", ())
+        for statement in after:
             connection.execute(statement.encode(), prepare=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,11 +151,27 @@ def test_a_writer_is_waited_for_and_then_a_reason_to_stop(file_engine: Engine) -
     impatient = open_engine(str(file_engine.path), Options(busy_timeout_s=0.1))
 
     with pytest.raises(DatabaseBusy):
-        reset(impatient)
+        reset(impatient, lock_timeout_s=0.3)
 
     other.close()
     impatient.close()
     assert count(file_engine, "key_value_store") == 9
+
+
+def test_a_reset_waits_for_a_writer_longer_than_others_do(file_engine: Engine) -> None:
+    other = sqlite3.connect(str(file_engine.path), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    patient = open_engine(str(file_engine.path), Options(busy_timeout_s=0.05))
+    end = threading.Timer(0.4, lambda: other.execute("COMMIT"))
+    end.start()
+
+    done = reset(patient, lock_timeout_s=20)
+
+    end.join()
+    other.close()
+    patient.close()
+    assert "key_value_store" in done.dropped or done.backup is not None
+    assert count(file_engine, "key_value_store") == 0
 
 
 def test_what_cannot_be_backed_up_is_not_emptied(file_engine: Engine) -> None:

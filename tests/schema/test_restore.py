@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -619,6 +620,41 @@ def test_a_restore_of_postgresql_gives_the_backed_up_content(server: str, server
     assert rows_of(server_engine) == changed
     restore(server, copy.path)
     assert rows_of(server_engine) == before
+
+
+def rights_of(engine: Engine) -> list[tuple[object, ...]]:
+    return engine.fetch_all(
+        "SELECT relname, pg_get_userbyid(relowner), array(SELECT unnest(relacl)::text ORDER BY 1)"
+        " FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+        " UNION ALL SELECT proname, pg_get_userbyid(proowner), array(SELECT unnest(proacl)::text ORDER BY 1)"
+        " FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " UNION ALL SELECT attname, '', attacl::text[] FROM pg_attribute WHERE attacl IS NOT NULL"
+        " AND attrelid = 'public.child'::regclass ORDER BY 1"
+    )
+
+
+def test_a_restore_keeps_owners_and_rights_unless_told_otherwise(server: str, server_engine: Engine) -> None:
+    role = f"reader_{uuid.uuid4().hex}"
+    for statement in (
+        f"CREATE ROLE {role}",
+        f"ALTER TABLE child OWNER TO {role}",
+        f'GRANT SELECT, UPDATE ON "odd Name" TO {role} WITH GRANT OPTION',
+        "GRANT SELECT (n) ON child TO PUBLIC",
+        f"ALTER FUNCTION noted() OWNER TO {role}",
+        "REVOKE EXECUTE ON FUNCTION noted() FROM PUBLIC",
+        "GRANT SELECT ON shown TO PUBLIC",
+    ):
+        server_engine.execute(statement)
+    before, copy = rights_of(server_engine), backup(server_engine)
+
+    restore(server, copy.path)
+    kept = rights_of(server_engine)
+    restore(server, copy.path, keeps_owners=False)
+    left_out = rights_of(server_engine)
+
+    assert kept == before
+    assert not any(role in repr(one) for one in left_out)
+    server_engine.execute(f"DROP ROLE {role}")
 
 
 def test_a_restore_that_fails_half_way_changes_nothing(server: str, server_engine: Engine) -> None:

@@ -49,8 +49,9 @@ def run(
     SQLite: one transaction, so everything or nothing, with foreign keys off and every reference proved at the
     end; where nothing is kept, the backup is not either, unless a file is Python. PostgreSQL: one transaction
     a file, tried again while locks do not come; a file with a statement that runs outside transactions only
-    goes statement by statement, and after a failure the next run continues at the one that failed. A second
-    run at the same time waits up to `lock_timeout_s` and finds nothing to do.
+    goes statement by statement, and after a failure the next run continues at the one that failed; the backup
+    stays then, as what came before it is committed. A second run at the same time waits up to
+    `lock_timeout_s` and finds nothing to do.
 
     Raises MigrationRefused (an applied file was changed, a statement failed, a reference would break), with
     the file and line; DatabaseBusy (the lock did not come); DatabaseUnavailable (the backup cannot be
