@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import peewee
 import platformdirs
@@ -21,18 +21,18 @@ from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
 from datalayer.engine.singleton import Singleton
 from datalayer.engine.transaction import Transaction
+from datalayer.errors import ConstraintViolation
 from datalayer.repository.base import Repository
 from datalayer.repository.changes import LiveQuery
 from datalayer.repository.rotation import Rotation, rotate
 from datalayer.repository.secrets import EncryptedColumn
-from datalayer.schema.backup import BackupResult, backup
-from datalayer.schema.check import Finding, check, check_file
+from datalayer.schema import work
 from datalayer.schema.check.guard import OnCorruption, open_guarded
 from datalayer.schema.check.rule import Inspection, Rule
-from datalayer.schema.history import applied_names
-from datalayer.schema.migrator import MigrationResult, migrate
-from datalayer.schema.target import own_target, target_of
-from datalayer.schema.violation import complete
+from datalayer.schema.finding import Finding
+
+if TYPE_CHECKING:
+    from datalayer.schema.work import BackupResult, MigrationResult
 
 __all__ = [
     "Store",
@@ -62,7 +62,7 @@ class Store(Domains):
         self.engine = engine
         self.domains = None if domains is None else with_needs(domains)
         if not engine.dialect.tells_violations:
-            engine.complete_violation = complete
+            engine.complete_violation = _complete
         self._data_dir = data_dir
         self._temporary_dir: Path | None = None
         self._repositories: dict[type[Any], Any] = {}
@@ -180,11 +180,11 @@ class Store(Domains):
         """
         if schema_file is None and folder is None and to is None:
             wanted = self.domains if domains is None else domains
-            applied = () if wanted is None else applied_names(self.engine)
-            target = own_target(applied, domains=wanted)
+            applied = () if wanted is None else work.applied_names(self.engine)
+            target = work.own_target(applied, domains=wanted)
         else:
-            target = target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
-        return migrate(self.engine, target, store_of=lambda _: self, **options)
+            target = work.target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
+        return work.migrate(self.engine, target, store_of=lambda _: self, **options)
 
     def check(self, *, rules: Mapping[str, Rule] | None = None, **options: Any) -> list[Finding]:
         """Look for problems without writing a byte; see `datalayer.schema.check.check`.
@@ -193,11 +193,11 @@ class Store(Domains):
         `quick=True` takes milliseconds on any size, for a program's start.
         """
         own = _own_checks(self.data_dir, options)
-        return check(self.engine, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
+        return work.check(self.engine, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
 
     def backup(self, path: str | os.PathLike[str] | None = None) -> BackupResult:
         """Write a verified copy while others work; see `datalayer.schema.backup.backup`."""
-        return backup(self.engine, None if path is None else Path(path))
+        return work.backup(self.engine, None if path is None else Path(path))
 
     def rotate_keys(
         self,
@@ -263,7 +263,7 @@ def check_database(
         with connect(target, read_only=True, create=False) as store:
             return store.check(rules=rules, **options)
     own = _own_checks(path.with_name(f"{path.name}-files"), options)
-    return check_file(path, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
+    return work.check_file(path, rules={**own[0], **(rules or {})}, inspections=own[1], **options)
 
 
 def _own_checks(
@@ -273,6 +273,10 @@ def _own_checks(
     if options.get("expected") is not None or not options.get("with_schema", True):
         return {}, ()
     return checks(), inspections(data_dir)
+
+
+def _complete(conn: Any, error: ConstraintViolation, sql: str, params: Sequence[Any]) -> None:
+    work.complete(conn, error, sql, params)
 
 
 _singleton: Singleton[Store] = Singleton()

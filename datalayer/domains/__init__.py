@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import SchemaMismatch
-from datalayer.schema.history import package_folder
+from datalayer.schema import work
 
 if TYPE_CHECKING:
     from datalayer.domains.accounts import Accounts
@@ -106,7 +106,7 @@ def with_needs(wanted: Iterable[str]) -> frozenset[str]:
 
     Raises MigrationRefused for an unknown domain.
     """
-    part = package_folder().of_domains(set(wanted) - _FOUNDATION)
+    part = work.package_folder().of_domains(set(wanted) - _FOUNDATION)
     return part.domains or frozenset()
 
 

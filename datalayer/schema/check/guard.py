@@ -16,10 +16,10 @@ from datalayer.engine.address import Address
 from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseCorrupt
+from datalayer.schema import work
 from datalayer.schema.check.filebytes import is_open_here
 from datalayer.schema.check.outline import outline
 from datalayer.schema.finding import Finding
-from datalayer.schema.repair.repairing import repair
 
 __all__ = ["OnCorruption", "Policy", "damage_before_opening", "open_guarded"]
 
@@ -95,7 +95,7 @@ def _open_damaged(
     if policy == "read-only":
         return open_engine(target, replace(options, read_only=True, create=False))
     if policy == "repair":
-        repair(path, yes=True)
+        work.repair(path, yes=True)
         return open_engine(target, options)
     raise DatabaseCorrupt(
         f"{path} is damaged, and was not opened",
