@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from datalayer.domains.workspaces import ENCRYPTED
 from datalayer.domains.workspaces.administration_checks import ADMINISTRATION_CHECKS
 from datalayer.store import check_database
 
@@ -45,3 +46,9 @@ def test_each_broken_rule_is_told_with_its_rows(_sqlite_template: Path, tmp_path
         finding.id: finding.count for finding in check_database(path) if finding.id in ADMINISTRATION_CHECKS
     }
     assert told == dict.fromkeys(ADMINISTRATION_CHECKS, 1)
+
+
+def test_the_column_of_keys_is_walked_by_rotation() -> None:
+    assert [(each.table, each.column, each.owner_column) for each in ENCRYPTED] == [
+        ("ai_provider_keys", "encrypted_key", "provider")
+    ]

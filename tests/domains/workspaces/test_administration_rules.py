@@ -249,6 +249,10 @@ REFERENCES = {
 del REFERENCES["ai_provider_settings_fallback"]  # both known providers are there: nothing else can be named
 
 
+# the file of SQLite has the rules of the one in memory
+both = pytest.mark.parametrize("store", ["memory", "postgresql"], indirect=True)
+
+
 @pytest.fixture
 def world(store: Store) -> Store:
     for row in ROWS:
@@ -280,6 +284,7 @@ def test_every_rule_is_held_by_the_database_under_its_name(world: Store) -> None
     assert {rule: answer for rule, answer in answers.items() if answer != {rule}} == {}
 
 
+@both
 def test_keys_are_there_once(world: Store) -> None:
     for table, statement in KEYS.items():
         with pytest.raises(UniqueViolation) as caught:
@@ -289,11 +294,13 @@ def test_keys_are_there_once(world: Store) -> None:
     refused(world, UniqueViolation, BUDGETS)
 
 
+@both
 def test_what_is_referred_to_is_there(world: Store) -> None:
     for rule, statement in REFERENCES.items():
         assert refused(world, ForeignKeyViolation, [statement]) <= {rule, None}, rule
 
 
+@both
 def test_a_provider_falls_back_on_one_that_has_settings(world: Store) -> None:
     world.engine.write("DELETE FROM ai_provider_settings WHERE provider = 'openai'")
 
@@ -302,6 +309,7 @@ def test_a_provider_falls_back_on_one_that_has_settings(world: Store) -> None:
     assert refused(world, ForeignKeyViolation, [statement]) <= {"ai_provider_settings_fallback", None}
 
 
+@both
 def test_what_must_have_a_value_has_one(world: Store) -> None:
     for model in MODELS:
         for field in model._meta.sorted_fields:
@@ -335,6 +343,7 @@ def test_an_entry_of_the_trail_is_not_replaced_either(world: Store) -> None:
     assert world.workspaces.audit.get("entry").action == "act"
 
 
+@both
 def test_capacity_does_not_fall_below_those_who_have_a_place(world: Store) -> None:
     world.engine.write("UPDATE hosted_events SET capacity = 2 WHERE id = 'party'")
     world.engine.write("UPDATE event_participants SET status = 'going' WHERE id = 'eb'")
@@ -343,6 +352,7 @@ def test_capacity_does_not_fall_below_those_who_have_a_place(world: Store) -> No
     assert refused(world, CheckViolation, [statement]) == {"hosted_events_capacity_kept"}
 
 
+@both
 def test_deleting_a_user_takes_what_is_theirs_and_leaves_the_records(world: Store) -> None:
     world.engine.write("DELETE FROM users WHERE id = 'ann'")
 
@@ -369,6 +379,7 @@ def test_deleting_a_user_takes_what_is_theirs_and_leaves_the_records(world: Stor
     assert world.workspaces.imports.get("import").started_by is None
 
 
+@both
 def test_deleting_a_workspace_takes_its_lists_and_events(world: Store) -> None:
     world.engine.write("DELETE FROM workspaces WHERE id = 'team'")
 
@@ -376,6 +387,7 @@ def test_deleting_a_workspace_takes_its_lists_and_events(world: Store) -> None:
     assert (world.workspaces.lists.count(), world.workspaces.lists.items.count()) == (0, 0)
 
 
+@both
 def test_raw_updates_record_their_time(world: Store) -> None:
     for model in MODELS:
         if "updated_at" not in model._meta.fields:

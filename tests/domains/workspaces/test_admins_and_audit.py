@@ -9,6 +9,11 @@ from datalayer import CheckViolation, ForeignKeyViolation, InvalidTransition, No
 from datalayer.domains.workspaces import AdminUsers, AuditTrail
 from datalayer.store import Store
 
+# the file of SQLite behaves as the one in memory, and what a database decides is broken in the tests of rules
+pytestmark = pytest.mark.parametrize(
+    "store", ["memory", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture
 def admins(store: Store, clock: Clock) -> AdminUsers:

@@ -13,6 +13,11 @@ from datalayer import CheckViolation, DatabaseBusy, ForeignKeyViolation, Invalid
 from datalayer.domains.workspaces import Imports, source_digest
 from datalayer.store import Store
 
+# the file of SQLite behaves as the one in memory, and what a database decides is broken in the tests of rules
+pytestmark = pytest.mark.parametrize(
+    "store", ["memory", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 DIGEST = source_digest(b"the source")
 Row = Mapping[str, Any]
 

@@ -12,6 +12,11 @@ from datalayer.domains.workspaces import Lists
 from datalayer.store import Store
 from datalayer.testing.strategies.administration import make_list
 
+# the file of SQLite behaves as the one in memory, and what a database decides is broken in the tests of rules
+pytestmark = pytest.mark.parametrize(
+    "store", ["memory", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture
 def lists(store: Store, clock: Clock) -> Lists:

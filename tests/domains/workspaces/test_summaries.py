@@ -12,6 +12,11 @@ from datalayer import CheckViolation
 from datalayer.domains.workspaces import DailyLogSummary, DailySummaries
 from datalayer.store import Store
 
+# the file of SQLite behaves as the one in memory, and what a database decides is broken in the tests of rules
+pytestmark = pytest.mark.parametrize(
+    "store", ["memory", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 DAY = date(2026, 3, 1)
 
 
