@@ -12,14 +12,13 @@ from datalayer.schema import history
 from datalayer.schema.difference import differences
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.lock import POLL_S, being_migrated, lock_key
-from datalayer.schema.plan import Step
-from datalayer.schema.postgres import Derived
-from datalayer.schema.postgres_types import Kind
-from datalayer.schema.snapshot import read, runnable
+from datalayer.schema.postgres import Derived, object_lines
+from datalayer.schema.postgres_types import Kind, PgTable, layout_of
+from datalayer.schema.snapshot import Schema, Table, read, runnable
 from datalayer.schema.target import Target
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["create_on_postgres", "create_on_sqlite", "lock_schema", "without_references"]
+__all__ = ["bring_rows", "create_on_postgres", "create_on_sqlite", "lock_schema", "without_references"]
 
 
 @contextmanager
@@ -80,7 +79,7 @@ def create_on_postgres(engine: Engine, target: Target, derived: Derived) -> None
     # in the order in which the tables were made, so that what is referred to is there first
     for step in derived.tables:
         if step.name in target.whole.rows:
-            _copy(engine, target, derived, step)
+            _copy(engine, target, step.name, _pg_columns(derived.layout[fold(step.name)]))
     for step in derived.rest:
         engine.execute(step.sql)
     _record(engine, target)
@@ -92,24 +91,60 @@ def _record(engine: Engine, target: Target) -> None:
         journal.baseline(engine, target.folder)
 
 
-def _copy(engine: Engine, target: Target, derived: Derived, step: Step) -> None:
-    """Insert the rows that the script brings, as SQLite holds them, and set the numbering behind them."""
-    assert target.whole is not None
-    name, rows, table = step.name, target.whole.rows[step.name], target.schema.table(step.name)
-    columns = [
-        column
-        for column in derived.layout[fold(name)].columns.values()
+def bring_rows(engine: Engine, target: Target, names: Sequence[str]) -> None:
+    """Insert the rows of tables that these migrations make and that have none, in the caller's transaction.
+
+    For a schema that was reached by its differences, which know no rows.
+    """
+    if target.whole is None or target.folder is None or not target.whole.rows:
+        return
+    made = {
+        name
+        for file in target.folder.files()
+        if file.name in names and file.kind == "sql"
+        for kind, name in object_lines(file.read())
+        if kind == "table"
+    }
+    for name in target.whole.rows:
+        table = target.schema.table(name)
+        if table is None or table.kind != "table" or fold(name) not in made:
+            continue
+        if engine.fetch_one(f"SELECT 1 FROM {quote(name)} LIMIT 1") is None:
+            _copy(engine, target, name, _columns(engine, table))
+
+
+def _columns(engine: Engine, table: Table) -> Sequence[tuple[str, Kind]]:
+    if engine.dialect.has_copy:
+        return _pg_columns(layout_of(Schema((table,), (), ()))[fold(table.name)])
+    # SQLite takes what SQLite gave
+    return [
+        (column.name, "any") for column in table.columns if column.generated is None and not column.is_hidden
+    ]
+
+
+def _pg_columns(table: PgTable) -> Sequence[tuple[str, Kind]]:
+    return [
+        (column.name, column.kind)
+        for column in table.columns.values()
         if column.source.generated is None and not column.source.is_hidden
     ]
-    names = ", ".join(quote(column.name) for column in columns)
-    marks = ", ".join(["%s"] * len(columns))
-    kinds: Sequence[Kind] = [column.kind for column in columns]
+
+
+def _copy(engine: Engine, target: Target, name: str, columns: Sequence[tuple[str, Kind]]) -> None:
+    """Insert the rows that the script brings, as SQLite holds them, and set the numbering behind them."""
+    assert target.whole is not None
+    rows, table = target.whole.rows[name], target.schema.table(name)
+    mark = engine.dialect.placeholder
+    place, names = quote(name), ", ".join(quote(column) for column, _ in columns)
+    if mark != "?":
+        # psycopg reads a single % as the beginning of a parameter
+        place, names = place.replace("%", "%%"), names.replace("%", "%%")
     engine.execute_many(
-        f"INSERT INTO {quote(name).replace('%', '%%')} ({names.replace('%', '%%')}) VALUES ({marks})",
-        [tuple(_stored(value, kind) for value, kind in zip(row, kinds)) for row in rows],
+        f"INSERT INTO {place} ({names}) VALUES ({', '.join([mark] * len(columns))})",
+        [tuple(_stored(value, kind) for value, (_, kind) in zip(row, columns)) for row in rows],
     )
     numbered = table.rowid_column if table else None
-    if numbered is not None:
+    if numbered is not None and not engine.dialect.has_row_id:
         engine.execute(
             f"SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({quote(numbered.name)})"
             f" FROM {quote(name)}))".replace("%", "%%").replace("%%s", "%s"),

@@ -26,7 +26,13 @@ from datalayer.schema.change.losses import destroys
 from datalayer.schema.change.migrate import Wanted, perform, plan_change, unguarded
 from datalayer.schema.change.planning import Plan
 from datalayer.schema.change.telling import foresee, steps_of
-from datalayer.schema.creation import create_on_postgres, create_on_sqlite, lock_schema, without_references
+from datalayer.schema.creation import (
+    bring_rows,
+    create_on_postgres,
+    create_on_sqlite,
+    lock_schema,
+    without_references,
+)
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
@@ -154,10 +160,11 @@ class _Call:
         return tuple(name for name in self.target.names if name not in applied)
 
     def record(self, folder: Folder, names: Sequence[str]) -> None:
-        """Record files as applied, and journal them, within the caller's transaction."""
+        """Record files as applied, journal them and bring their rows, within the caller's transaction."""
         journal.ensure(self.engine)
         history.record(self.engine, names)
         journal.import_names(self.engine, folder)
+        bring_rows(self.engine, self.target, names)
 
     def take_over(
         self, folder: Folder, locked: Callable[[Callable[[], None]], None]

@@ -171,6 +171,42 @@ def test_a_later_file_is_applied(engine: Engine, app_folder: Path) -> None:
     assert migrate(engine, target_of(folder=app_folder)).nothing_to_do
 
 
+def test_a_later_table_comes_with_its_rows_and_they_come_once(engine: Engine, app_folder: Path) -> None:
+    migrate(engine, target_of(folder=app_folder))
+    (app_folder / "0011_kinds.sql").write_text(
+        "CREATE TABLE kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL, is_open INTEGER NOT NULL"
+        " CONSTRAINT kinds_is_open_bool CHECK (is_open IN (0, 1))) STRICT;"
+        " INSERT INTO kinds (id, name, is_open) VALUES (7, 'small %', 1), (9, 'large', 0);"
+    )
+
+    migrate(engine, target_of(folder=app_folder), consent=Consent(skip_backup=True))
+    engine.write("INSERT INTO kinds (name, is_open) SELECT 'own', is_open FROM kinds WHERE id = 9")
+    assert [tuple(row) for row in engine.fetch_all("SELECT id, name, is_open FROM kinds ORDER BY id")] == [
+        (7, "small %", 1),
+        (9, "large", 0),
+        (10, "own", 0),
+    ]
+    # who takes them out wants them out
+    engine.write("DELETE FROM kinds")
+    (app_folder / "0012_index.sql").write_text("CREATE INDEX kinds_name ON kinds (name);")
+    migrate(engine, target_of(folder=app_folder), consent=Consent(skip_backup=True))
+    assert engine.fetch_all("SELECT id FROM kinds") == []
+
+
+def test_a_database_without_a_record_gets_the_rows_of_tables_that_it_lacks(engine: Engine) -> None:
+    migrate(engine)
+    before = engine.fetch_all("SELECT * FROM resource_tiers ORDER BY id")
+    engine.write("DELETE FROM migrations")
+    for table in ("user_preferences", "onboarding_sessions", "chat_messages", "chat_sessions", "sandboxes"):
+        engine.write(f"DROP TABLE {table}")
+    engine.write("DROP TABLE resource_tiers")
+
+    migrate(engine)
+
+    assert engine.fetch_all("SELECT * FROM resource_tiers ORDER BY id") == before
+    assert len(before) > 3
+
+
 def test_the_consolidated_file_of_a_folder_wins(tmp_path: Path, app_folder: Path) -> None:
     (app_folder / "consolidated_migrations.sql").write_text("CREATE TABLE people (whole INTEGER);")
     engine = open_engine(tmp_path / "app.db")
