@@ -153,7 +153,7 @@ class Run:
         arguments = [
             sys.argv[0], f"-seed={seed}", f"-max_len={_LONGEST}", "-timeout=120", "-rss_limit_mb=3000",
             "-print_final_stats=1", "-reload=0", f"-artifact_prefix={self.findings}/",
-            "-report_slow_units=1000", "-len_control=0",
+            "-report_slow_units=1000", "-len_control=0", "-handle_xfsz=0",
             str(self.coverage), str(self.findings), str(self.folder.parent / "start"),
         ]  # fmt: skip
         atheris.Setup(arguments, try_one, custom_mutator=custom)

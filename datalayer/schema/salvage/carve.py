@@ -42,7 +42,11 @@ def carve_leaf(content: Content, number: int, shape: Shape) -> list[Record]:
     missing = header is None or len(found) < len(header.pointers) or header.kind != page[start_of(number)]
     if missing or not found:
         taken = [(cell.start, cell.end) for cell, _ in found]
-        taken += _dead(page, header, content.usable, found)
+        # a header whose pointers lead nowhere is none, and says nothing of what is dead
+        is_header = header is not None and (
+            header.kind == page[header.start] or len(found) * 2 > len(header.pointers)
+        )
+        taken += _dead(page, header if is_header else None, content.usable, found)
         cells = _matches(content, number, page, shape, kind)
         fresh = [pair for pair in cells if not _touches(pair[0], taken)]
         found += _packed(fresh)
