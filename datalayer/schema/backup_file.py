@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DatabaseUnavailable
 
 try:
@@ -30,7 +31,6 @@ __all__ = [
     "refuse_taken",
     "remove_leftovers",
     "seal",
-    "sync_folder",
 ]
 
 SIDECARS = ("-journal", "-wal", "-shm")
@@ -107,17 +107,6 @@ def digest_of(path: Path) -> str:
     """Give a file's sha256."""
     with disk_errors(path, "read"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _locked_file(path: Path) -> tuple[Path, int]:

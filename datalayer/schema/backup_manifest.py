@@ -20,8 +20,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import platformdirs
 
 from datalayer.engine.address import Address
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DatabaseUnavailable
-from datalayer.schema.backup_file import disk_errors, new_file, sync_folder
+from datalayer.schema.backup_file import disk_errors, new_file
 
 __all__ = ["Kind", "Manifest", "Origin", "manifest_path", "read_manifest", "write_manifest"]
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DataLayerError
-from datalayer.schema.backup_file import disk_errors, remove_leftovers, sync_folder
+from datalayer.schema.backup_file import disk_errors, remove_leftovers
 from datalayer.schema.backup_manifest import Origin, manifest_path, read_manifest
 from datalayer.schema.backups import BackupEntry, is_sound, list_backups
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import CheckViolation, DatabaseCorrupt, DataLayerError, NotFound
 
 __all__ = ["FoundFile", "ResponseFiles", "Stream"]
@@ -99,7 +100,7 @@ class ResponseFiles:
         folder = self.folder
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         path = folder / f"{job_id}.{attempt}.{secrets.token_hex(8)}.txt"
         half = path.with_name(path.name + ".tmp")
         try:
@@ -111,7 +112,7 @@ class ResponseFiles:
         except BaseException:
             half.unlink(missing_ok=True)
             raise
-        _sync_folder(folder)
+        sync_folder(folder)
         return f"{_FOLDER}/{path.name}"
 
     def append(self, stream: Stream, data: bytes) -> None:
@@ -187,15 +188,3 @@ class ResponseFiles:
                     facts = entry.stat(follow_symlinks=False)
                     path = f"{_FOLDER}/{entry.name}"
                     yield FoundFile(path, name["id"], facts.st_size, facts.st_mtime, bool(name["half"]))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder outlast a power cut; Windows cannot open folders."""
-    try:
-        fd = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

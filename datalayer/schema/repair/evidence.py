@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable, NotFound
-from datalayer.schema.backup_file import sync_folder
 
 __all__ = [
     "ENDINGS",

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+from datalayer.engine.durable import sync_folder
 from datalayer.engine.translate import from_sqlite
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable, DataLayerError, MigrationRefused
-from datalayer.schema.backup_file import sync_folder
 from datalayer.schema.check import check_file
 from datalayer.schema.finding import Finding
 from datalayer.schema.repair.evidence import (

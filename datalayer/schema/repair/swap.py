@@ -15,8 +15,8 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DatabaseUnavailable
-from datalayer.schema.backup_file import sync_folder
 from datalayer.schema.repair.evidence import (
     Evidence,
     beside,
