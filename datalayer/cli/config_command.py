@@ -9,6 +9,7 @@ import datalayer
 from datalayer.cli.arguments import Parser
 from datalayer.cli.invocation import Command, Invocation
 from datalayer.cli.output import Result, Table
+from datalayer.engine.keys import KEY_VARIABLES, KeySource
 
 __all__ = ["COMMANDS"]
 
@@ -35,6 +36,9 @@ def _places(call: Invocation) -> list[tuple[str, str, str]]:
         exists = "yes" if address.path.exists() else "no"
         places.append(("exists", exists, "the file system"))
         places.append(("large results", f"{address.path}-files", "a folder beside the database"))
+    named = next((name for name in KEY_VARIABLES if call.terminal.environment.get(name)), None)
+    label = KeySource.choose(call.terminal.environment).label
+    places.append(("keys", label, f"environment {named}" if named else "the platform's folder for settings"))
     return places
 
 

@@ -39,7 +39,8 @@ def _new(call: Invocation) -> Result:
     arguments = call.arguments
     made, key = new_key()
     name = made if arguments.id is None else arguments.id
-    ring = KeyRing({name: key})
+    # refuses an id of another form
+    KeyRing({name: key})
     if arguments.print:
         text = f"{name}:{base64.b64encode(key).decode()}"
         return Result({"id": name, "key": text, "source": None, "keys": [name]}, [text])
@@ -49,9 +50,7 @@ def _new(call: Invocation) -> Result:
             f"{source.label} cannot be written by a command",
             hint="run `datalayer keys new --print`, and put what it prints before the other keys there",
         )
-    before = source.read()
-    ring = ring if before is None else before.with_primary(name, key)
-    source.write(ring)
+    ring = source.add(name, key)
     others = len(ring.ids) - 1
     lines = [f"key {name} seals from now on; it is in {source.label}"]
     if others:

@@ -12,8 +12,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,18 @@ import platformdirs
 
 from datalayer.errors import DataLayerError
 
-__all__ = ["MAKE_ONE", "KeyRing", "KeySource", "default_key_file", "new_key"]
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # Windows
+
+__all__ = ["KEY_VARIABLES", "MAKE_ONE", "KeyRing", "KeySource", "default_key_file", "new_key"]
 
 MAKE_ONE = "run `datalayer keys new`, or give connect(..., keys=KeyRing(...))"
 """What to do where there is no key."""
+
+KEY_VARIABLES = ("DATALAYER_KEYS", "DATALAYER_KEYS_FILE", "DATALAYER_KEYRING")
+"""What names a source of keys, the first one that is set before the others."""
 
 _KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -136,11 +144,12 @@ class KeySource:
         (the name of a service in the system's keyring), the default file. Empty variables count as absent.
         """
         variables = os.environ if environment is None else environment
-        if text := variables.get("DATALAYER_KEYS"):
+        text, path, service = map(variables.get, KEY_VARIABLES)
+        if text:
             return _Variable(text)
-        if path := variables.get("DATALAYER_KEYS_FILE"):
+        if path:
             return KeySource.file(path)
-        if service := variables.get("DATALAYER_KEYRING"):
+        if service:
             return KeySource.keyring(service)
         return _File(default_key_file())
 
@@ -161,6 +170,17 @@ class KeySource:
             DataLayerError: it cannot be read, is not of the right form, or is open to others.
         """
         raise NotImplementedError
+
+    def add(self, name: str, key: bytes) -> KeyRing:
+        """Put a key first and give the ring as it is then; several that do so at once lose none of a file.
+
+        Raises:
+            DataLayerError: as `read` and `write`, or the id is taken.
+        """
+        before = self.read()
+        ring = KeyRing({name: key}) if before is None else before.with_primary(name, key)
+        self.write(ring)
+        return ring
 
     def write(self, ring: KeyRing) -> None:
         """Replace the ring; what was there is kept until the new one is safe.
@@ -200,6 +220,24 @@ class _File(KeySource):
                 f"cannot read the keys in {self.path}", why=exc.strerror, hint="check its owner and mode"
             ) from exc
         return KeyRing.parse(data.decode("utf-8", "replace"), source=self.label)
+
+    def add(self, name: str, key: bytes) -> KeyRing:
+        with self._lock():
+            return super().add(name, key)
+
+    @contextmanager
+    def _lock(self) -> Generator[None]:
+        """Hold a lock of the folder, which goes with the process; Windows locks no folders."""
+        if fcntl is None:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def write(self, ring: KeyRing) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,20 @@ def test_the_environment_names_the_source(tmp_path: Path) -> None:
     filed = KeySource.choose({"DATALAYER_KEYS": "", "DATALAYER_KEYS_FILE": str(path)}).read()
     assert filed is not None and filed.ids == ("filed",)
     assert "app" in KeySource.choose({"DATALAYER_KEYRING": "app"}).label
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    source = KeySource.file(tmp_path / "keys")
+    threads = [
+        threading.Thread(target=source.add, args=(f"k{number}", bytes([number]) * 32)) for number in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    ring = source.read()
+    assert ring is not None and sorted(ring.ids) == sorted(f"k{number}" for number in range(12))
 
 
 def test_a_source_that_cannot_be_read_or_written_says_so(tmp_path: Path) -> None:

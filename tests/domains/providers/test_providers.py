@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.clock import Clock
 
+from datalayer.domains.accounts import PasswordCost
 from datalayer.domains.providers import Credential, Provider, Providers, ProviderTokens
 from datalayer.errors import (
     CheckViolation,
@@ -17,7 +19,7 @@ from datalayer.errors import (
     NotFound,
     SecretUnreadable,
 )
-from datalayer.store import Store
+from datalayer.store import Store, connect
 from datalayer.testing.strategies.accounts import make_user
 from datalayer.testing.strategies.providers import (
     device_flows,
@@ -89,6 +91,29 @@ def test_a_key_is_stored_sealed_and_opened_for_its_user_only(
         with pytest.raises(NotFound):
             call(eve, "anthropic")
     assert providers.credentials.find_of(eve) == []
+
+
+def test_a_log_of_statements_with_their_values_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    with connect(":memory:", log_parameters=True, slow_s=0) as store:
+        store.migrate()
+        heard: list[object] = []
+        with caplog.at_level(logging.DEBUG):
+            store.engine.statements.refresh()
+            store.engine.statements.add_hook(heard.append)
+            user = store.accounts.sign_up("ada@example.org").id
+            make_credential(store, user_id=user, api_key=KEY)
+            store.providers.credentials.set_tokens(user, "google", TOKENS)
+            store.providers.credentials.open(user, "openai")
+            token = store.accounts.sessions.open(user).token
+            store.accounts.sessions.get_by_token(token)
+            store.accounts.password_cost = PasswordCost(ln=4, r=1, p=1)
+            store.accounts.set_password(user, "correct horse battery")
+            store.rotate_keys()
+    told = caplog.text + repr(heard)
+
+    assert "provider_credentials" in told
+    clear = [KEY, TOKENS.access_token, str(TOKENS.refresh_token), token, "correct horse"]
+    assert [one for one in clear if one in told] == []
 
 
 def test_a_user_has_one_credential_at_a_provider_and_the_newest_counts(
