@@ -81,18 +81,18 @@ def test_a_file_that_is_not_there_is_not_found(store: Store, ada: str, thread: s
     assert store.builder.snapshot(thread, user_id=ada) == {"b": "2"}
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "..", "../a", "a/../../b", "a\\..\\b"])
-def test_a_path_that_cannot_be_is_refused(store: Store, ada: str, thread: str, path: str) -> None:
+def test_a_path_that_cannot_be_is_refused(store: Store, ada: str, thread: str) -> None:
     store.builder.write_file(thread, "a", "1", user_id=ada)
-    for operation in (
-        lambda: store.builder.write_file(thread, path, "", user_id=ada),
-        lambda: store.builder.write_files(thread, {"b": "", path: ""}, user_id=ada),
-        lambda: store.builder.rename_file(thread, "a", path, user_id=ada),
-        lambda: store.builder.create_thread(ada, "x", files={path: ""}),
-    ):
-        with pytest.raises(CheckViolation) as caught:
-            operation()
-        assert caught.value.columns == ("file_path",)
+    for path in ("", "a\0b", "..", "../a", "a/../../b", "a\\..\\b"):
+        for operation in (
+            lambda path=path: store.builder.write_file(thread, path, "", user_id=ada),
+            lambda path=path: store.builder.write_files(thread, {"b": "", path: ""}, user_id=ada),
+            lambda path=path: store.builder.rename_file(thread, "a", path, user_id=ada),
+            lambda path=path: store.builder.create_thread(ada, "x", files={path: ""}),
+        ):
+            with pytest.raises(CheckViolation) as caught:
+                operation()
+            assert caught.value.columns == ("file_path",)
 
     assert store.builder.snapshot(thread, user_id=ada) == {"a": "1"}
 
@@ -100,7 +100,7 @@ def test_a_path_that_cannot_be_is_refused(store: Store, ada: str, thread: str, p
 FILES = st.dictionaries(drawn.file_paths(), texts(), max_size=6)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=FILES, written=FILES, replace=st.booleans())
 def test_files_are_what_a_mapping_would_be(
     store: Store, before: dict[str, str], written: dict[str, str], replace: bool
@@ -116,7 +116,7 @@ def test_files_are_what_a_mapping_would_be(
     assert list(found) == sorted(expected)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_drawn_is_stored(store: Store, data: st.DataObject) -> None:
     if not store.engine.fetch_all("SELECT id FROM users"):

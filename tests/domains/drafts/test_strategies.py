@@ -9,7 +9,7 @@ from datalayer.store import Store
 from datalayer.testing.strategies import drafts as drawn
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_drawn_is_stored(store: Store, data: st.DataObject) -> None:
     if not store.engine.fetch_all("SELECT id FROM users"):
