@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from support.waiting import wait_until
 
 from datalayer import CheckViolation, ConstraintViolation, InvalidTransition, UniqueViolation, connect
 from datalayer.store import Store
 
-__all__ = ["work"]
+__all__ = ["PROCESSES", "work"]
+
+PROCESSES = 8
 
 
 def work(target: str, steps: list[tuple[str, list[Any]]]) -> dict[str, Any]:
     """Take the steps one after the other; give what each gave. To start a process costs more than they do."""
+    done: dict[str, Any] = {}
     with connect(target, busy_timeout_s=30) as store:
-        return {name: STEPS[name](store, *arguments) for name, arguments in steps}
+        for name, arguments in steps:
+            # all begin each step together, however long the one before took
+            store.kv.increment(name)
+            wait_until(lambda name=name: store.kv.get(name) == PROCESSES)
+            done[name] = STEPS[name](store, *arguments)
+    return done
+
+
+@contextmanager
+def slowly(store: Store) -> Iterator[None]:
+    """Give a transaction that stays open for a while after its work, so that others meet it."""
+    with store.transaction():
+        yield
+        for _ in range(10):
+            store.engine.fetch_one("SELECT COUNT(*) FROM users")
 
 
 def accept_all(store: Store, tokens: list[str], user_id: str) -> int:
@@ -21,7 +42,8 @@ def accept_all(store: Store, tokens: list[str], user_id: str) -> int:
     used = 0
     for token in tokens:
         try:
-            store.workspaces.invites.accept(token, user_id=user_id)
+            with slowly(store):
+                store.workspaces.invites.accept(token, user_id=user_id)
         except InvalidTransition:
             continue
         used += 1
@@ -39,13 +61,15 @@ def ask_turned(store: Store, pairs: list[list[str]]) -> dict[str, int]:
     relationships = store.workspaces.relationships
     for asking, asked in pairs:
         try:
-            relationships.request(asking, asked)
+            with slowly(store):
+                relationships.request(asking, asked)
             done["asked"] += 1
         except (UniqueViolation, CheckViolation):
             pass
         for request in relationships.incoming(asking).items:
             try:
-                relationships.accept(asking, request.id)
+                with slowly(store):
+                    relationships.accept(asking, request.id)
                 done["accepted"] += 1
             except InvalidTransition:
                 continue
@@ -58,12 +82,9 @@ def ask_raw(store: Store, name: str, pairs: list[list[str]]) -> int:
     for number, (first, second) in enumerate(pairs):
         table = ("relationships", "relationship_requests")[number % 2]
         try:
-            store.engine.write(
-                store.engine.dialect.sql(
-                    f"INSERT INTO {table} (id, user_id, related_user_id) VALUES (?, ?, ?)"
-                ),
-                (f"{name}{number}", first, second),
-            )
+            sql = f"INSERT INTO {table} (id, user_id, related_user_id) VALUES (?, ?, ?)"
+            with slowly(store):
+                store.engine.write(store.engine.dialect.sql(sql), (f"{name}{number}", first, second))
             count += 1
         except ConstraintViolation:
             continue
@@ -75,7 +96,8 @@ def leave_together(store: Store, workspace_ids: list[str], user_id: str) -> int:
     kept = 0
     for workspace_id in workspace_ids:
         try:
-            store.workspaces.members.leave(workspace_id, user_id)
+            with slowly(store):
+                store.workspaces.members.leave(workspace_id, user_id)
         except CheckViolation:
             kept += 1
     return kept
