@@ -79,12 +79,12 @@ def _list(call: Invocation) -> Result:
     source = KeySource.choose()
     ring = source.read()
     ids = () if ring is None else ring.ids
+    columns: list[SealedColumn] | None = None
+    without = ""
     try:
         columns = _stored(call)
     except DatabaseUnavailable as exc:
-        columns, without = None, f"not counted: {exc.what}"
-    else:
-        without = None
+        without = f"not counted: {exc.what}"
     counts = _by_key(columns or ())
     unknown = {name: count for name, count in counts.items() if name not in ids}
     entries = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,14 @@ def test_tokens_are_of_letters_and_digits_and_never_alike() -> None:
     assert all(len(token) == 32 and token.isalnum() and token.isascii() for token in tokens)
     assert len(new_token(48)) == 48
     assert len(token_hash("a")) == 64 and token_hash("a") != token_hash("b")
+
+
+def test_tokens_do_not_come_from_a_generator_that_can_be_seeded() -> None:
+    random.seed(7)
+    first = new_token()
+    random.seed(7)
+
+    assert new_token() != first
 
 
 @given(st.text())

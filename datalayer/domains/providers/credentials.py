@@ -85,7 +85,7 @@ class ProviderCredentials(Repository[ProviderCredential]):
         """
         row = self.one_or_none(user_id=user_id, provider_id=provider_id)
         if row is None:
-            raise NotFound(f"this user has no credential at {provider_id!r}")
+            raise _none_at(provider_id)
         return row
 
     def find_of(self, user_id: str) -> list[ProviderCredential]:
@@ -93,7 +93,7 @@ class ProviderCredentials(Repository[ProviderCredential]):
         return self.find(user_id=user_id, order_by=("provider_id",))
 
     def open(self, user_id: str, provider_id: str) -> Credential:
-        """Open a user's credential at a provider; it counts as used now.
+        """Open a user's credential at a provider. Reads only; `mark_used` notes that it was used.
 
         Raises:
             NotFound: the user has none there.
@@ -105,7 +105,6 @@ class ProviderCredentials(Repository[ProviderCredential]):
             sealed = getattr(row, name)
             if sealed is not None:
                 clear[name] = self._secrets.open(sealed, column=name, row=row.id, owner=user_id)
-        self.update_where(id=row.id, user_id=user_id, changes={"last_used_at": self.engine.clock()})
         if "access_token" not in clear:
             return Credential(provider_id=provider_id, auth_type=row.auth_type, api_key=clear["api_key"])
         tokens = ProviderTokens(
@@ -115,6 +114,16 @@ class ProviderCredentials(Repository[ProviderCredential]):
             scope=row.scope,
         )
         return Credential(provider_id=provider_id, auth_type=row.auth_type, tokens=tokens)
+
+    def mark_used(self, user_id: str, provider_id: str) -> None:
+        """Note that a user's credential was used now.
+
+        Raises:
+            NotFound: the user has none there.
+        """
+        changes = {"last_used_at": self.engine.clock()}
+        if not self.update_where(user_id=user_id, provider_id=provider_id, changes=changes):
+            raise _none_at(provider_id)
 
     def find_expiring(
         self, *, within: timedelta = timedelta(minutes=5), limit: int = 100
@@ -132,7 +141,7 @@ class ProviderCredentials(Repository[ProviderCredential]):
             NotFound: the user has none there.
         """
         if not self.delete_where(user_id=user_id, provider_id=provider_id):
-            raise NotFound(f"this user has no credential at {provider_id!r}")
+            raise _none_at(provider_id)
 
     # -- pieces ------------------------------------------------------------------------------------
 
@@ -167,3 +176,7 @@ class ProviderCredentials(Repository[ProviderCredential]):
             if value is not None:
                 values[name] = self._secrets.seal(value, column=name, row=key, owner=user_id)
         return values
+
+
+def _none_at(provider_id: str) -> NotFound:
+    return NotFound(f"this user has no credential at {provider_id!r}")

@@ -87,7 +87,8 @@ def test_a_key_is_stored_sealed_and_opened_for_its_user_only(
     assert KEY not in stored + repr(row) + str(row.__data__) + repr(opened) + str(opened)
     assert row.masked_preview == "sk-...wxyz"
     assert opened == Credential(provider_id="anthropic", auth_type="api_key", api_key=KEY)
-    for call in (providers.credentials.open, providers.credentials.get_of, providers.credentials.remove):
+    credentials = providers.credentials
+    for call in (credentials.open, credentials.get_of, credentials.mark_used, credentials.remove):
         with pytest.raises(NotFound):
             call(eve, "anthropic")
     assert providers.credentials.find_of(eve) == []
@@ -130,6 +131,8 @@ def test_a_user_has_one_credential_at_a_provider_and_the_newest_counts(
 
     providers.credentials.set_api_key(ada, "openai", "sk-another-key-0000")
     assert providers.credentials.open(ada, "openai").api_key == "sk-another-key-0000"
+    assert providers.credentials.get_of(ada, "openai").last_used_at is None
+    providers.credentials.mark_used(ada, "openai")
     assert providers.credentials.get_of(ada, "openai").last_used_at == clock()
     assert providers.credentials.count() == 1
     providers.credentials.remove(ada, "openai")
