@@ -185,11 +185,12 @@ BEGIN
     WHERE id = NEW.id;
 END;
 
+-- who takes a place writes the event: others wait for that, and a snapshot from before is refused
 CREATE TRIGGER event_participants_capacity_insert
 BEFORE INSERT ON event_participants FOR EACH ROW
 WHEN NEW.status = 'going'
 BEGIN
-    SELECT id FROM hosted_events WHERE id = NEW.event_id;
+    UPDATE hosted_events SET status = status WHERE id = NEW.event_id;
     SELECT RAISE(ABORT, 'event_participants_capacity: every place at this event is taken')
     WHERE (SELECT COUNT(*) FROM event_participants WHERE event_id = NEW.event_id AND status = 'going')
         >= (SELECT capacity FROM hosted_events WHERE id = NEW.event_id);
@@ -199,7 +200,7 @@ CREATE TRIGGER event_participants_capacity_update
 BEFORE UPDATE OF event_id, status ON event_participants FOR EACH ROW
 WHEN NEW.status = 'going' AND (OLD.status <> 'going' OR NEW.event_id <> OLD.event_id)
 BEGIN
-    SELECT id FROM hosted_events WHERE id = NEW.event_id;
+    UPDATE hosted_events SET status = status WHERE id = NEW.event_id;
     SELECT RAISE(ABORT, 'event_participants_capacity: every place at this event is taken')
     WHERE (SELECT COUNT(*) FROM event_participants WHERE event_id = NEW.event_id AND status = 'going')
         >= (SELECT capacity FROM hosted_events WHERE id = NEW.event_id);

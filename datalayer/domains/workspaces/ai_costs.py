@@ -258,11 +258,13 @@ class AiCosts(Repository[AiUsage]):
     def _lock_budgets(self, user_id: str) -> list[CostBudget]:
         """Lock what a call of this user counts against; a user without a daily budget is given one."""
         found = self._find(user_id, locked=True)
-        if any(budget.user_id == user_id and budget.period == "daily" for budget in found):
-            return found
-        now = encode_utc(self.engine.clock())
-        self._write(self._first_budget_sql, (new_id(), user_id, now, now))
-        return self._find(user_id, locked=True)
+        if not any(budget.user_id == user_id and budget.period == "daily" for budget in found):
+            now = encode_utc(self.engine.clock())
+            self._write(self._first_budget_sql, (new_id(), user_id, now, now))
+            found = self._find(user_id, locked=True)
+        # written too, so that PostgreSQL refuses a transaction whose snapshot is older than the last call
+        self.budgets.update_where(id=[budget.id for budget in found], changes={})
+        return found
 
     def _standing(self, budget: CostBudget, now: datetime) -> BudgetStatus:
         since = period_start(budget.period, now.astimezone(UTC))

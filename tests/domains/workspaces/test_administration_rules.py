@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 import peewee
 import pytest
 
-from datalayer import CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation
+from datalayer import CheckViolation, DatabaseBusy, ForeignKeyViolation, NotNullViolation, UniqueViolation
 from datalayer.domains import workspaces
 from datalayer.errors import ConstraintViolation
 from datalayer.repository.fields import JSONField, UtcField
-from datalayer.store import Store
+from datalayer.store import Store, connect
 
 T1, T2 = (f"'2026-03-0{day}T12:00:00.000000Z'" for day in (1, 2))
 DIGEST = "0123456789abcdef" * 4
@@ -397,3 +398,28 @@ def test_raw_updates_record_their_time(world: Store) -> None:
         world.engine.write(f"UPDATE {table} SET {key} = {key}")
 
         assert world.repository(model).count(updated_at=UtcField().python_value(T1.strip("'"))) == 0, table
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_no_snapshot_from_before_takes_a_place_or_money_that_is_gone(world: Store) -> None:
+    world.engine.write("UPDATE hosted_events SET capacity = 2 WHERE id = 'party'")
+    with connect(str(world.engine.address.secret_url)) as other:
+        for mine, theirs in (
+            (lambda: take_place(world, "ben"), lambda: take_place(other, "cleo")),
+            (lambda: reserve(world), lambda: reserve(other)),
+        ):
+            with pytest.raises(DatabaseBusy), world.engine.transaction(isolation="REPEATABLE READ"):
+                world.engine.fetch_all("SELECT id FROM users")
+                theirs()
+                mine()
+
+    assert world.workspaces.events.attendance("party").going == 2
+    assert world.workspaces.ai_costs.count(status="reserved", user_id="cleo") == 1
+
+
+def take_place(store: Store, user_id: str) -> None:
+    store.workspaces.events.join("party", user_id)
+
+
+def reserve(store: Store) -> None:
+    store.workspaces.ai_costs.reserve("cleo", Decimal("0.000002"), provider="openai")
