@@ -42,18 +42,20 @@ def write(
     expected: Schema | None = None,
     *,
     progress: Callable[[str, int], None] | None = None,
+    verify: bool = True,
 ) -> Written:
     """Write a new database; `target` must not exist. `progress` is called with a table and its rows so far.
 
     The schema is the file's own; where `expected` has a table of the same columns, or one that the file
-    lacks, its text counts, and so do the numbers that its header should have. Raises DatabaseUnavailable
-    where the target exists or cannot be written; a target that was not finished is removed.
+    lacks, its text counts, and so do the numbers that its header should have. `verify=False` leaves it to the
+    caller to look at pages and references. Raises DatabaseUnavailable where the target exists or cannot be
+    written; a target that was not finished is removed.
     """
     path = Path(target)
     if path.exists():
         raise DatabaseUnavailable(f"{path} already exists", hint="name another file")
     try:
-        return _Writing(salvaged, path, expected, progress).run()
+        return _Writing(salvaged, path, expected, progress).run(verify=verify)
     except sqlite3.OperationalError as exc:
         path.unlink(missing_ok=True)
         raise DatabaseUnavailable(f"{path} cannot be written", why=str(exc)) from exc
@@ -108,7 +110,7 @@ class _Writing:
         self.faults: list[str] = []
         self._fresh: dict[str, list[tuple[Value, ...]]] = {}
 
-    def run(self) -> Written:
+    def run(self, *, verify: bool) -> Written:
         """Write, verify and close."""
         try:
             self._prepare()
@@ -125,7 +127,8 @@ class _Writing:
             self._make_rest()
             self._set_numbers()
             self.connection.execute("COMMIT")
-            self._verify()
+            if verify:
+                self._verify()
             return self._written(cleared)
         finally:
             self.connection.close()
