@@ -58,7 +58,8 @@ class KeyedRows:
                 continue
             yield from self._given(records, lost)
         if damaged:
-            sound = (number for number in tree.pages if number not in damaged)
+            harmed = set(damaged)
+            sound = (number for number in tree.pages if number not in harmed)
             seen = {mark for number in sound for mark in self._marks(self.content.keys(number))}
             yield from self._rest(damaged, seen, lost)
 

@@ -212,9 +212,14 @@ def _place_in_order(run: _Placing, left: list[Tree]) -> None:
             names = tuple(fold(one.holding.table.name) for one in found if not one.holding.trees)
             groups.setdefault(names, []).append(tree)
     order = [fold(table.name) for table in survey.catalog.schema.tables]
-    known = {name: holding.trees[0].root for name, holding in survey.holdings.items() if holding.trees}
+    known = {
+        name: holding.trees[0].root
+        for name, holding in survey.holdings.items()
+        # what was put together from pieces has no root that tells of the order
+        if len(holding.trees) == 1 and (holding.tree is not None or holding.trees[0].inner)
+    }
     for names, trees in groups.items():
-        if len(names) != len(trees) or len(names) < 2 or len(known) < 2:
+        if len(names) != len(trees) or len(names) < 2 or len(known) < 2 or not set(names) <= set(order):
             continue
         ranked = sorted(trees, key=lambda tree: tree.root)
         told = dict(zip(sorted(names, key=order.index), ranked))

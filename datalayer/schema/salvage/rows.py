@@ -78,8 +78,9 @@ class TableRows:
     def _after(self, tree: Tree, damaged: Sequence[int], lost: Lost) -> Iterator[Row]:
         """Read damaged leaves of a tree whose other rows have been given."""
         seen = RowidSet()
+        harmed = set(damaged)
         for number in tree.leaves:
-            if number not in damaged:
+            if number not in harmed:
                 for record in self.content.leaf(number):
                     seen.add(record.rowid)
         alive = self._alive(seen)
