@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.source_tree import ROOT
 
-from datalayer import ForeignKeyViolation
+from datalayer import CheckViolation, ForeignKeyViolation
 from datalayer.domains.drafts import CHECKS
 from datalayer.schema.backup import backup
 from datalayer.schema.restore import restore
@@ -36,9 +36,11 @@ def circle_holds(store: Store, key: str) -> None:
     """The rules of the circle are there, and a draft goes through it when it is deleted."""
     other = next(one.id for one in store.drafts.find() if one.id != key)
     strange = store.drafts.get_version(other, 1, user_id="ada")
-    with pytest.raises(ForeignKeyViolation):
+    with pytest.raises(CheckViolation):
         store.drafts.update(key, current_version_id=strange.id)
     with pytest.raises(ForeignKeyViolation):
+        store.drafts.update(key, current_version_id="absent")
+    with pytest.raises(CheckViolation):
         store.drafts.versions.add(draft_id=key, content="", version_number=4, parent_version_id=strange.id)
     assert store.drafts.add_version(key, "next", user_id="ada").version_number == 4
     for rule in CHECKS.values():

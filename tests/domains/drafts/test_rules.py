@@ -74,15 +74,8 @@ def test_one_statement_of_many_versions_is_held_to_the_next_numbers(store: Store
     assert store.drafts.versions.count(draft_id="d") == 5
 
 
-def test_a_parent_is_of_the_same_draft(store: Store) -> None:
-    with pytest.raises(ForeignKeyViolation) as caught:
-        insert(store, "version", parent_version_id="e1")
-
-    assert caught.value.constraint == "version_parent"
-
-
-def test_a_parent_is_there_before_its_child(store: Store) -> None:
-    for parent in ("x", "absent"):
+def test_a_parent_is_an_older_version_of_the_same_draft(store: Store) -> None:
+    for parent in ("e1", "x", "absent"):
         with pytest.raises(CheckViolation) as caught:
             insert(store, "version", parent_version_id=parent)
         assert caught.value.constraint == "version_parent_older"
@@ -100,15 +93,18 @@ def test_a_parent_is_not_written_after_its_child_in_one_statement(store: Store) 
 
 def test_the_current_version_is_of_the_same_draft(store: Store) -> None:
     sql = "UPDATE draft SET current_version_id = ? WHERE id = 'd'"
-    for current in ("e1", "absent"):
-        refused(store, ForeignKeyViolation, "draft_current_version", sql, current)
+    refused(store, CheckViolation, "draft_current_own", sql, "e1")
+    refused(store, ForeignKeyViolation, "draft_current_version", sql, "absent")
 
 
 def test_a_new_draft_cannot_take_the_version_of_another(store: Store) -> None:
-    with pytest.raises(ForeignKeyViolation) as caught:
+    with pytest.raises(CheckViolation) as caught:
         insert(store, "draft", current_version_id="d1")
+    assert caught.value.constraint == "draft_current_own"
 
-    assert caught.value.constraint == "draft_current_version"
+    insert(store, "draft")
+    sql = "UPDATE draft SET id = 'y', current_version_id = 'e1' WHERE id = 'x'"
+    refused(store, CheckViolation, "draft_current_own", sql)
 
 
 def test_a_version_is_not_changed(store: Store) -> None:
