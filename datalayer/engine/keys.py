@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -127,7 +128,7 @@ def default_key_file() -> Path:
     return Path(platformdirs.user_config_dir("datalayer", appauthor=False)) / "keys"
 
 
-class KeySource:
+class KeySource(ABC):
     """A place that a ring is read from, and may be written to: a file, the system's keyring, a variable.
 
     `label` names it for people. `KeySource.choose` finds the one that is meant.
@@ -163,13 +164,13 @@ class KeySource:
         """Give the system's keyring as a source; needs the package `keyring`."""
         return _Keyring(service)
 
+    @abstractmethod
     def read(self) -> KeyRing | None:
         """Give the ring, or None where there is none yet.
 
         Raises:
             DataLayerError: it cannot be read, is not of the right form, or is open to others.
         """
-        raise NotImplementedError
 
     def add(self, name: str, key: bytes) -> KeyRing:
         """Put a key first and give the ring as it is then; several that do so at once lose none of a file.

@@ -120,6 +120,7 @@ def test_a_variable_is_never_written(run: Run, monkeypatch: pytest.MonkeyPatch, 
     assert (tmp_path / "other").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_nothing_secret_is_in_the_file_a_backup_a_report_or_what_check_db_says(
     run: Run, migrated: Path, tmp_path: Path, key_file: Path
 ) -> None:
