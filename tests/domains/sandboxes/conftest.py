@@ -33,3 +33,11 @@ def other(sandboxes: Sandboxes) -> str:
 @pytest.fixture
 def sandbox(sandboxes: Sandboxes, user: str) -> Sandbox:
     return sandboxes.create(user, "Site")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Leave the SQLite file to the slow tests: what the fast ones ask of it, memory answers just so."""
+    test = metafunc.definition
+    if "store" in metafunc.fixturenames and test.get_closest_marker("slow") is None:
+        test.add_marker(pytest.mark.parametrize("store", ["memory", "postgresql"], indirect=True))
