@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 from datalayer.engine.connection import Engine
@@ -34,11 +33,12 @@ from datalayer.schema.check.structure import (
 from datalayer.schema.check.surroundings import FATAL, locked, surroundings
 from datalayer.schema.check.values import broken_values, doubles
 from datalayer.schema.finding import Finding
+from datalayer.schema.history import applied_names, recorded_names
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.salvage.findings import inspect as inspect_bytes
 from datalayer.schema.salvage.roots import strange_roots
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.target import Target, target_of
+from datalayer.schema.target import own_target
 from datalayer.schema.tokens import fold
 
 __all__ = ["check", "check_file"]
@@ -55,12 +55,16 @@ _DAMAGE = ("DL-C001", "DL-C013", "DL-C079", "DL-C082", "DL-C083", "DL-C084")
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is asked for: the expected schema with its migrations, rules, how thorough."""
+    """What is asked for: the expected schema with its migrations, rules, how thorough.
+
+    `is_own`: the package's own schema is expected, as far as its domains are installed.
+    """
 
     quick: bool
     schema: Schema | None
     names: Sequence[str]
     folder: Folder | None
+    is_own: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
     inspections: Sequence[Inspection] = ()
     progress: Progress | None = None
@@ -96,6 +100,7 @@ def check(
     wanted = _wanted(quick, expected, with_schema=with_schema)
     wanted = replace(wanted, rules=rules or {}, inspections=inspections, progress=progress)
     if engine.dialect.name != "sqlite":
+        wanted = _as_installed(wanted, applied_names(engine))
         return _with_rules(engine, wanted, postgres.inspect(engine, wanted.schema, quick=quick))
     if engine.path is None:
         with engine.transaction(read=True):
@@ -134,14 +139,16 @@ def check_file(
 def _wanted(quick: bool, expected: Schema | None, *, with_schema: bool) -> _Wanted:
     if expected is not None or not with_schema:
         return _Wanted(quick, expected if with_schema else None, (), None)
-    target = _own_target()
-    return _Wanted(quick, target.schema, target.names, target.folder)
+    target = own_target()
+    return _Wanted(quick, target.schema, target.names, target.folder, is_own=True)
 
 
-@cache
-def _own_target() -> Target:
-    """Read the package's own schema once: its files do not change while a program runs."""
-    return target_of()
+def _as_installed(wanted: _Wanted, applied: Iterable[str]) -> _Wanted:
+    """Hold a database with these applied migrations to the package's schema as far as it has the domains."""
+    if not wanted.is_own:
+        return wanted
+    target = own_target(applied)
+    return replace(wanted, schema=target.schema, names=target.names, folder=target.folder)
 
 
 # -- a file ---------------------------------------------------------------------------------------
@@ -240,6 +247,7 @@ def _database(engine: Engine, wanted: _Wanted) -> list[Finding]:
             raise
         reason = exc.why if isinstance(exc, DatabaseCorrupt) else None
         return [*_collect(_pages(connection, None, wanted), "the pages"), _unreadable(reason or str(exc))]
+    wanted = _as_installed(wanted, recorded_names(connection, found))
     if wanted.quick:
         findings += _collect(sampled(connection, found), "the tables")
     else:
