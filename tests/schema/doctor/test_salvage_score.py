@@ -43,7 +43,7 @@ FLOORS = {
     "schema": 0.988,
     "index": 1.0,
     "wal": 0.989,
-    "journal": 0.985,
+    "journal": 0.999,
     "freelist": 1.0,
     "logical": 0.9999,
     "environment": 1.0,
