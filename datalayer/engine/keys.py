@@ -243,7 +243,8 @@ class _File(KeySource):
     def write(self, ring: KeyRing) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write_safely(self.path, ring.text().encode())
+            # a link is kept, and what it leads to is replaced
+            _write_safely(self.path.resolve(), ring.text().encode())
         except OSError as exc:
             raise DataLayerError(
                 f"cannot write the keys to {self.path}", why=exc.strerror, hint="check its folder's mode"
@@ -333,3 +334,15 @@ def _write_safely(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a file's new name safe: a key that a power cut takes along takes all that it sealed."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

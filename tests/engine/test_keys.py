@@ -138,6 +138,18 @@ def test_the_environment_names_the_source(tmp_path: Path) -> None:
     assert "app" in KeySource.choose({"DATALAYER_KEYRING": "app"}).label
 
 
+def test_a_link_to_a_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "keys")
+    source = KeySource.file(tmp_path / "link")
+    source.add("a", OLD)
+    source.add("b", NEW)
+
+    assert (tmp_path / "link").is_symlink()
+    ring = KeySource.file(tmp_path / "real" / "keys").read()
+    assert ring is not None and ring.ids == ("b", "a")
+
+
 def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
     source = KeySource.file(tmp_path / "keys")
     threads = [
