@@ -183,7 +183,12 @@ class Expressions(ABC):
             if (low.ignores_case or high.ignores_case) and not left.ignores_case:
                 raise Unsupported("COLLATE behind BETWEEN", "write it at the value that is compared")
             first, (low_sql, high_sql), kind = beside(left, (low, high))
-            return Value(f"({ordered(Value(first, kind))} {no}BETWEEN {low_sql} AND {high_sql})", "bool")
+            tested = ordered(Value(first, kind))
+            # PostgreSQL tells a BETWEEN as two comparisons, and reads what it tells otherwise than a BETWEEN:
+            # a rule with one among others would never be as wanted
+            if negated:
+                return Value(f"({tested} < {low_sql} OR {tested} > {high_sql})", "bool")
+            return Value(f"({tested} >= {low_sql} AND {tested} <= {high_sql})", "bool")
         if word in ("LIKE", "GLOB"):
             return self._matches(left, word, no)
         raise Unsupported(f"the operator {word}", "write the rule with =, IN, LIKE or GLOB")

@@ -207,6 +207,18 @@ def test_a_database_without_a_record_gets_the_rows_of_tables_that_it_lacks(engin
     assert len(before) > 3
 
 
+def test_a_rule_with_between_among_others_is_as_wanted_at_once(engine: Engine, app_folder: Path) -> None:
+    migrate(engine, target_of(folder=app_folder))
+    (app_folder / "0011_items.sql").write_text(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, a TEXT, n INTEGER,"
+        " CONSTRAINT items_a CHECK (length(a) BETWEEN 1 AND 9 AND a <> 'x' AND n NOT BETWEEN 3 AND 5),"
+        " CONSTRAINT items_n CHECK (n NOT BETWEEN 7 AND 8 OR a = 'y' OR n BETWEEN 1 AND 2)) STRICT;"
+    )
+    migrate(engine, target_of(folder=app_folder), consent=Consent(skip_backup=True))
+
+    assert migrate(engine, target_of(folder=app_folder)).nothing_to_do
+
+
 def test_the_consolidated_file_of_a_folder_wins(tmp_path: Path, app_folder: Path) -> None:
     (app_folder / "consolidated_migrations.sql").write_text("CREATE TABLE people (whole INTEGER);")
     engine = open_engine(tmp_path / "app.db")
