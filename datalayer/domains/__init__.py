@@ -19,8 +19,10 @@ from datalayer.schema import work
 if TYPE_CHECKING:
     from datalayer.domains.accounts import Accounts
     from datalayer.domains.activity import Activity
+    from datalayer.domains.attachments import Attachments
     from datalayer.domains.builder import Builder
     from datalayer.domains.drafts import Drafts
+    from datalayer.domains.events import Events
     from datalayer.domains.jobs import Jobs
     from datalayer.domains.providers import Providers
     from datalayer.domains.sandboxes import Sandboxes
@@ -99,6 +101,8 @@ class Domains:
     sandboxes: _Domain[Sandboxes] = _Domain("sandboxes.Sandboxes")
     activity: _Domain[Activity] = _Domain("activity.Activity")
     search: _Domain[Search] = _Domain("search.Search")
+    attachments: _Domain[Attachments] = _Domain("attachments.Attachments")
+    events: _Domain[Events] = _Domain("events.Events")
 
 
 def with_needs(wanted: Iterable[str]) -> frozenset[str]:
