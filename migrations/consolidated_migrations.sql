@@ -956,6 +956,7 @@ CREATE TABLE inbox_items (
 
 CREATE INDEX inbox_items_user_id ON inbox_items (user_id, id DESC);
 CREATE INDEX inbox_items_unread ON inbox_items (user_id, id DESC) WHERE read_at IS NULL;
+CREATE INDEX inbox_items_read_at ON inbox_items (read_at, id) WHERE read_at IS NOT NULL;
 
 CREATE TRIGGER inbox_items_touch
 AFTER UPDATE ON inbox_items FOR EACH ROW

@@ -86,7 +86,9 @@ class Inbox(Repository[InboxItem]):
         before = encode_utc(self.engine.clock() - timedelta(days=older_than_days))
         dialect = self.engine.dialect
         oldest = (
-            f"SELECT id FROM {self.shape.table} WHERE read_at < ? ORDER BY id LIMIT ?{dialect.row_lock_skip}"
+            f"SELECT item.id FROM {dialect.by_index('inbox_items', 'item', 'inbox_items_read_at')}"
+            " WHERE item.read_at IS NOT NULL AND item.read_at < ?"
+            f" ORDER BY item.read_at NULLS FIRST, item.id LIMIT ?{dialect.row_lock_skip}"
         )
         sql = dialect.sql(f"DELETE FROM {self.shape.table} WHERE {dialect.in_few('id', oldest)}")
         count = 0

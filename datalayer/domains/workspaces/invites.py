@@ -59,12 +59,12 @@ class Invites(Repository[ThreadInvite]):
         self._inbox = Inbox(engine)
         dialect = engine.dialect
         due = (
-            f"SELECT id FROM {self.shape.table} WHERE status = 'pending' AND expires_at <= ?"
-            f" ORDER BY expires_at, id LIMIT ?{dialect.row_lock_skip}"
+            f"SELECT invite.id FROM {dialect.by_index('thread_invites', 'invite', 'thread_invites_due')}"
+            " WHERE invite.status = 'pending' AND invite.expires_at <= ?"
+            f" ORDER BY invite.expires_at, invite.id LIMIT ?{dialect.row_lock_skip}"
         )
         self._expire_sql = dialect.sql(
-            f"UPDATE {self.shape.table} SET status = 'expired'"
-            f" WHERE status = 'pending' AND {dialect.in_few('id', due)}"
+            f"UPDATE {self.shape.table} SET status = 'expired' WHERE {dialect.in_few('id', due)}"
         )
 
     # -- making ------------------------------------------------------------------------------------
