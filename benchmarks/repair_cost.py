@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from benchmarks.harness import Row, Table, Target
 
 __all__ = ["DAMAGES", "measure"]
 
-PAGE = 4096
+PAGE, BLOCK = 4096, 1 << 20
+Harm = Callable[[Path, Path, int], None]
+"""Writes a damaged copy of the first file; the number is the root page of the largest table."""
 OURS, THEIRS = "datalayer", ".recover"
 COLUMNS = ("CPU s", THEIRS, "peak MB", "rows")
 # all of what a row takes, its entries in the indexes included
@@ -107,45 +110,54 @@ def _entries(count: int, customers: int) -> Iterator[tuple[object, ...]]:
         )
 
 
-def _damage(sound: Path, damaged: Path, harm: Callable[[bytearray, int], None]) -> None:
+def _damage(sound: Path, damaged: Path, harm: Harm) -> None:
+    """Write a damaged copy, block by block: a child's peak memory counts what its parent had."""
     with closing(sqlite3.connect(sound)) as connection:
         root = int(
             connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'entry'").fetchone()[0]
         )
-    raw = bytearray(sound.read_bytes())
-    harm(raw, root)
-    damaged.write_bytes(raw)
+    damaged.unlink(missing_ok=True)
+    harm(sound, damaged, root)
 
 
-def _garble(raw: bytearray, share: float) -> None:
+def _garble(sound: Path, damaged: Path, share: float) -> None:
+    shutil.copyfile(sound, damaged)
     rng = random.Random(3)
-    count = len(raw) // PAGE
-    for number in rng.sample(range(10, count), max(10, int(count * share))):
-        at = number * PAGE + rng.randrange(PAGE - 600)
-        raw[at : at + 600] = rng.randbytes(600)
+    count = sound.stat().st_size // PAGE
+    with damaged.open("rb+") as file:
+        for number in rng.sample(range(10, count), max(10, int(count * share))):
+            file.seek(number * PAGE + rng.randrange(PAGE - 600))
+            file.write(rng.randbytes(600))
 
 
-def _few_pages(raw: bytearray, root: int) -> None:
+def _few_pages(sound: Path, damaged: Path, root: int) -> None:
     del root
-    _garble(raw, 0)
+    _garble(sound, damaged, 0)
 
 
-def _many_pages(raw: bytearray, root: int) -> None:
+def _many_pages(sound: Path, damaged: Path, root: int) -> None:
     del root
-    _garble(raw, 0.05)
+    _garble(sound, damaged, 0.05)
 
 
-def _lost_root(raw: bytearray, root: int) -> None:
-    raw[(root - 1) * PAGE : root * PAGE] = bytes(PAGE)
+def _lost_root(sound: Path, damaged: Path, root: int) -> None:
+    shutil.copyfile(sound, damaged)
+    with damaged.open("rb+") as file:
+        file.seek((root - 1) * PAGE)
+        file.write(bytes(PAGE))
 
 
-def _inserted_bytes(raw: bytearray, root: int) -> None:
+def _inserted_bytes(sound: Path, damaged: Path, root: int) -> None:
     del root
-    middle = len(raw) // 2
-    raw[middle:middle] = random.Random(5).randbytes(1000)
+    middle = sound.stat().st_size // 2
+    with sound.open("rb") as source, damaged.open("wb") as target:
+        for start in range(0, middle, BLOCK):
+            target.write(source.read(min(BLOCK, middle - start)))
+        target.write(random.Random(5).randbytes(1000))
+        shutil.copyfileobj(source, target, BLOCK)
 
 
-DAMAGES: Mapping[str, Callable[[bytearray, int], None]] = {
+DAMAGES: Mapping[str, Harm] = {
     "ten damaged pages": _few_pages,
     "every twentieth page damaged": _many_pages,
     "the largest table's root zeroed": _lost_root,

@@ -42,7 +42,7 @@ FLOORS = {
     "header": 1.0,
     "schema": 0.988,
     "index": 1.0,
-    "wal": 0.989,
+    "wal": 0.996,
     "journal": 0.999,
     "freelist": 1.0,
     "logical": 0.9999,
