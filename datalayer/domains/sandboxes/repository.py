@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-import peewee
-
 from datalayer.domains.sandboxes.chats import ChatSessions
 from datalayer.domains.sandboxes.knowledge import KnowledgeDocuments
 from datalayer.domains.sandboxes.model import (
@@ -114,10 +112,9 @@ class Sandboxes(Owned[Sandbox]):
         """Give the slugs of a user that begin like one and may be in its way."""
         # an ending makes a long slug shorter first
         stem = base[:50].rstrip("-")
-        question = peewee.SQL(
-            self.engine.dialect.sql("user_id = ? AND slug >= ? AND slug < ?"), (user_id, stem, f"{stem}~")
-        )
-        return [row.slug for row in self.find(question)]
+        sql = f"SELECT slug FROM {self.shape.table} WHERE user_id = ? AND slug >= ? AND slug < ?"
+        found = self.engine.fetch_all(self.engine.dialect.sql(sql), (user_id, stem, f"{stem}~"))
+        return [slug for (slug,) in found]
 
     def _check_addons(self, addon_ids: Sequence[str]) -> None:
         wanted = list(addon_ids)
