@@ -7,6 +7,7 @@ postgresql.org/docs/current/errcodes-appendix.html.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Any
 
@@ -37,6 +38,7 @@ _REPAIR_HINT = "run `datalayer check-db`, and put the newest backup in its place
 _SQLITE_LACKS = ("no such table: ", "no such column: ", " has no column named ", "no such index: ")
 # SQLITE_CONSTRAINT_DATATYPE, which Python's sqlite3 calls "unknown"
 _DATATYPE = 3091
+_WITHOUT_CASE = re.compile(r'lower\(("?\w+"?)(?: COLLATE "C")?\)')
 _RETRY_HINT = "try again; store.run_transaction() does so by itself"
 
 _SQLITE_UNAVAILABLE = {
@@ -243,6 +245,7 @@ def _postgres_violation(diag: Any, state: str, message: str) -> ConstraintViolat
 def _detail_columns(detail: str | None) -> tuple[str, ...]:
     """Take the column names out of `Key (a, b)=(1, 2) ...`; the values stay out of errors.
 
+    A column whose case does not count, `lower(a COLLATE "C")`, is told by its name, as on SQLite.
     Where a row is still referred to they are those of the row, not of the table that the error names.
     """
     if not detail or not detail.startswith("Key ("):
@@ -250,7 +253,7 @@ def _detail_columns(detail: str | None) -> tuple[str, ...]:
     if detail.rpartition(")")[2].startswith(" is still referenced from "):
         return ()
     names = detail[5:].partition(")=(")[0]
-    return tuple(name.strip('"') for name in names.split(", "))
+    return tuple(_WITHOUT_CASE.sub(r"\1", name).strip('"') for name in names.split(", "))
 
 
 def sentence(error: ConstraintViolation) -> str:
