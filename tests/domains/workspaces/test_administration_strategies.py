@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -26,10 +27,13 @@ TABLES = [
 ]
 
 
-def rows(store: Store, data: st.DataObject) -> list[peewee.Model]:
+def rows(store: Store, data: st.DataObject) -> Iterator[peewee.Model]:
+    """Store one row after the other; a participant changes its event."""
     spaces = store.workspaces
     shared = spaces.lists.add(data.draw(drawn.shared_lists(owner_id="ann")))
     event = spaces.events.add(data.draw(drawn.hosted_events(host_id="ann")))
+    yield shared
+    yield event
     session = spaces.imports.add(data.draw(drawn.import_sessions(started_by="ann")))
     others: list[tuple[Any, st.SearchStrategy[Any]]] = [
         (spaces.lists.items, drawn.list_items(list_id=shared.id, added_by="ann")),
@@ -44,9 +48,11 @@ def rows(store: Store, data: st.DataObject) -> list[peewee.Model]:
         (spaces.settings, drawn.system_settings(updated_by="ann")),
         (spaces.ai_providers, drawn.ai_providers()),
     ]
-    stored = [repository.add(data.draw(strategy)) for repository, strategy in others]
+    yield session
+    for repository, strategy in others:
+        yield repository.add(data.draw(strategy))
     entry = data.draw(drawn.audit_entries(actor_id="ann"))
-    return [shared, event, session, *stored, store.repository(type(entry)).add(entry)]
+    yield store.repository(type(entry)).add(entry)
 
 
 @pytest.mark.parametrize("store", ["memory", "postgresql"], indirect=True)
