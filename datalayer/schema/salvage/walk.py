@@ -122,6 +122,7 @@ class Walk:
         self.chains: dict[int, list[int]] = {}
         self.partial_chains: dict[int, list[int]] = {}
         self.has_zeros = False
+        self.strays: set[int] = set()
         self._progress = progress
         self._doubtful: list[_Link] = []
         self._seen = 0
@@ -196,7 +197,7 @@ class Walk:
                 self.roles[number] = _UNREADABLE
                 link.tree.broken[number] = link.bounds
                 self._miss(link, "page", f"page {number} is marked as an inner page, and is a leaf")
-            elif not self._fits(page, header, link.bounds):
+            elif not self._fits(page, header, link):
                 self._doubtful.append(link)
             else:
                 stack.extend(reversed(self._claim(link, header, page)))
@@ -234,14 +235,17 @@ class Walk:
         self.note(kind, link.page, message)
         link.tree.holes.append(link.bounds)
 
-    def _fits(self, page: bytes, header: PageHeader, bounds: Range) -> bool:
+    def _fits(self, page: bytes, header: PageHeader, link: _Link) -> bool:
         """Whether the first or the last rowid of a page lies in the range that its parent tells."""
+        bounds = link.bounds
         if not header.is_table or not header.pointers or bounds == WHOLE:
             return True
         places = [at for at in (header.pointers[0], header.pointers[-1]) if at >= header.pointers_end]
         ends = [cell_at(page, at, header.kind, self.usable) for at in places]
-        known = [cell.rowid for cell in ends if cell is not None]
-        return not known or any(bounds[0] < rowid <= bounds[1] for rowid in known)
+        inside = [bounds[0] < cell.rowid <= bounds[1] for cell in ends if cell is not None]
+        if not all(inside):
+            self.strays.add(link.page)
+        return not inside or any(inside)
 
     def _claim(self, link: _Link, header: PageHeader | None, page: bytes | None = None) -> list[_Link]:
         tree, number = link.tree, link.page
@@ -386,12 +390,8 @@ class Walk:
         number = spill.first
         while len(pages) < needed:
             exists = self.reading.exists(number)
-            if (
-                not exists
-                or self.roles[number]
-                or abs(number - before) > nearest.get(number, 0)
-                or self._is_of_tree(number)
-            ):
+            is_free = exists and not self.roles[number] and not self._is_of_tree(number)
+            if not is_free or abs(number - before) > nearest.get(number, 0):
                 why = f"page {number} {'is no part of it' if exists else 'does not exist'}"
                 self.note("overflow", spill.page, f"an overflow chain of page {spill.page} breaks: {why}")
                 self.partial_chains[spill.page << 16 | spill.at] = pages

@@ -38,9 +38,9 @@ FAST = {
 }
 # in place of recoverable rows
 FLOORS = {
-    "physical": 0.991,
+    "physical": 0.9995,
     "header": 1.0,
-    "schema": 0.988,
+    "schema": 0.999,
     "index": 1.0,
     "wal": 0.996,
     "journal": 0.999,
@@ -106,14 +106,14 @@ def test_rows_that_only_an_index_has_are_rebuilt() -> None:
 def test_databases_are_healthy_after_every_kind() -> None:
     sick = scores(*FAMILIES).unhealthy
 
-    assert len(sick) <= 1, sick
+    assert not sick, sick
 
 
 @pytest.mark.slow
 def test_few_rows_are_false() -> None:
     found = scores(*FAMILIES)
 
-    assert found.false_share <= 0.003, [one for one in found.scores if one.false.total() > 5]
+    assert found.false_share <= 0.0003, [one for one in found.scores if one.false.total() > 5]
 
 
 # what changes the bytes of any main file, wherever its length or its pages were changed before

@@ -311,3 +311,26 @@ def test_keys_rise_as_sqlite_keeps_them(encoding: str, rows: list[tuple[object, 
     assert all(order.rises(one, other) for one, other in pairwise(kept))
     assert not any(order.rises(other, one) for one, other in pairwise(kept))
     assert not any(order.rises(one, one) for one in kept)
+
+
+def test_a_leaf_of_another_table_that_was_copied_over_one_gives_no_rows_there(tmp_path: Path) -> None:
+    path = make(
+        tmp_path / "copied.db",
+        "CREATE TABLE small (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE large (a, b, c)",
+        {
+            "small": ((n, f"n{n}") for n in range(1, 301)),
+            "large": ((None, f"text {n} " * 6, None) for n in range(1, 101)),
+        },
+    )
+    rows = truth(path)
+    raw = bytearray(path.read_bytes())
+    source, target = leaves_of(path, "small")[0], leaves_of(path, "large")[0]
+    raw[(target - 1) * PAGE : target * PAGE] = raw[(source - 1) * PAGE : source * PAGE]
+    path.write_bytes(raw)
+
+    with salvage(path) as salvaged:
+        found = found_rows(salvaged)
+
+    assert false_rows(rows, found) == 0
+    assert found["small"] == rows["small"]
+    assert 0 < missing(rows, found) < 12
