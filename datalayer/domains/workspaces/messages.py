@@ -122,9 +122,9 @@ class Messages(Repository[ThreadMessage]):
         """Give one page of the messages of the participant's thread, the newest first.
 
         Raises:
-            NotFound: there is no such participant.
+            NotFound: there is no such participant, or the thread is deleted.
         """
-        thread_id = self._participants.get(participant_id).thread_id
+        thread_id = self._thread_of(participant_id)
         return self.page(thread_id=thread_id, order_by="-id", size=size, after=after)
 
     # -- delivering --------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ class Messages(Repository[ThreadMessage]):
         Gives the number of those that were not read yet.
 
         Raises:
-            NotFound: there is no such participant, or no such message in their thread.
+            NotFound: there is no such participant, or no such message in their thread, or it is deleted.
         """
-        thread_id = self._participants.get(participant_id).thread_id
+        thread_id = self._thread_of(participant_id)
         if not self.exists(id=message_id, thread_id=thread_id):
             raise NotFound(f"no message {message_id!r} is in the thread of participant {participant_id!r}")
         now = encode_utc(self.engine.clock())
@@ -193,6 +193,10 @@ class Messages(Repository[ThreadMessage]):
         return self.deliveries.find(message_id=message_id, order_by="participant_id")
 
     # -- pieces ------------------------------------------------------------------------------------
+
+    def _thread_of(self, participant_id: str) -> str:
+        thread_id = self._participants.get(participant_id).thread_id
+        return str(self._threads.one(Thread.status != "deleted", id=thread_id).id)
 
     def _change(self, participant_id: str, message_id: str, changes: dict[str, Any]) -> ThreadMessage:
         with self.engine.transaction():

@@ -112,9 +112,12 @@ class Threads(Repository[Thread]):
         """Give the user's own participant, who sends and reads messages.
 
         Raises:
-            NotFound: the user is not in the thread.
+            NotFound: the user is not in the thread, or it is deleted.
         """
-        return self.participants.one(thread_id=thread_id, user_id=user_id)
+        kept = Thread.select(Thread.id).where(Thread.status != "deleted")
+        return self.participants.one(
+            ThreadParticipant.thread_id.in_(kept), thread_id=thread_id, user_id=user_id
+        )
 
     # -- changing ----------------------------------------------------------------------------------
 

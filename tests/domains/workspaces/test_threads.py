@@ -82,8 +82,15 @@ def test_only_its_owner_changes_a_thread(
         with pytest.raises(InvalidTransition) as caught:
             change(ann, key)
         assert caught.value.current == "deleted"
-    with pytest.raises(NotFound):
-        threads.get_for(ann, key)
+    messages, (ours, theirs) = store.workspaces.messages, voices
+    for looking in (
+        lambda: threads.get_for(ann, key),
+        lambda: threads.participant_of(ann, key),
+        lambda: messages.history(theirs),
+        lambda: messages.mark_read(ours, "any"),
+    ):
+        with pytest.raises(NotFound):
+            looking()
     assert threads.get(key).status == "deleted"
 
 

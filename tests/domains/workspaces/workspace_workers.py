@@ -108,7 +108,7 @@ def move_deliveries(store: Store, delivery_ids: list[str], status: str) -> int:
     late = 0
     for delivery_id in delivery_ids:
         try:
-            store.workspaces.messages.move(delivery_id, status)  # pyright: ignore[reportArgumentType]
+            store.workspaces.messages.move(delivery_id, status)
         except InvalidTransition:
             late += 1
     return late
