@@ -128,9 +128,17 @@ def _mended(entry: Entry, wanted: Sequence[Entry]) -> Entry:
         text = other.sql or ""
         if other.kind == entry.kind and len(text) == len(sql):
             differing = sum(map(ne, text, sql))
-            if 0 < differing <= _FLIPPED or (not differing and entry.name != other.name):
+            is_harmed = 0 < differing <= _FLIPPED or 0 < differing <= _bits_flipped(text, sql)
+            if is_harmed or (not differing and entry.name != other.name):
                 return Entry(entry.kind, other.name, other.table, entry.root, text)
     return entry
+
+
+def _bits_flipped(text: str, sql: str) -> int:
+    """Give how many signs may differ where each that does differs in one bit, as no change by hand does."""
+    if all((ord(one) ^ ord(other)).bit_count() <= 1 for one, other in zip(text, sql)):
+        return len(text) // 10
+    return 0
 
 
 def _maker(scratch: sqlite3.Connection) -> Callable[[Entry], bool]:
