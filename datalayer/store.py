@@ -147,9 +147,10 @@ class Store(Domains):
         of changes in quick succession the last result is given. `with` it, or `close()` it, also from another
         thread: it holds a connection of its own. Only the last result is kept.
 
-            with store.watch(lambda: store.jobs.counts(), timeout_s=60) as results:
+            with store.watch(store.jobs.counts_by_status, timeout_s=60) as results:
                 for counts in results:
                     print(counts)
+                    break
 
         Raises:
             DataLayerError: a transaction is open, whose snapshot would hide the changes.
@@ -180,8 +181,10 @@ class Store(Domains):
         """
         if schema_file is None and folder is None and to is None:
             wanted = self.domains if domains is None else domains
-            applied = () if wanted is None else work.applied_names(self.engine)
-            target = work.own_target(applied, domains=wanted)
+            if wanted is None:
+                target = work.target_of()
+            else:
+                target = work.own_target(work.applied_names(self.engine), domains=wanted)
         else:
             target = work.target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
         return work.migrate(self.engine, target, store_of=lambda _: self, **options)

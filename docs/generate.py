@@ -108,6 +108,18 @@ PARTS = (
         "datalayer.repository.rotation",
         ("rotate", "Rotation", "sealed_columns", "SealedColumn"),
     ),
+    Part(
+        "Search",
+        "datalayer.domains.search",
+        ("Search", "SearchHit", "SearchDocument", "Similar", "Similarity"),
+    ),
+    Part(
+        "Attachments",
+        "datalayer.domains.attachments",
+        ("Attachments", "Attachment", "AttachmentContent", "Collected"),
+    ),
+    Part("Events", "datalayer.domains.events", ("Events", "AnalyticsEvent", "AnalyticsRollup", "DayCount")),
+    Part("Live queries", "datalayer.repository.changes", ("LiveQuery",)),
     Part("Migrating", "datalayer.schema.migrator", ("migrate", "MigrationResult")),
     Part("Steps of a migration", "datalayer.schema.plan", ("Step",)),
     Part("Checking", "datalayer.schema.check", ("check", "Finding")),

@@ -166,23 +166,18 @@ class Events(Repository[AnalyticsEvent]):
 
     def _roll_up_day(self, day: date) -> int:
         start, end = _bounds(day)
-        moment = encode_utc(self.engine.clock())
         sql = self.engine.dialect.sql(
-            "INSERT INTO analytics_rollups (day, name, event_count, actor_count, created_at, updated_at)"
+            "INSERT INTO analytics_rollups (day, name, event_count, actor_count)"
             # a parameter in a list of results has no type of its own on PostgreSQL
             " SELECT CAST(? AS TEXT), name, COUNT(*),"
-            " COUNT(DISTINCT COALESCE('u' || user_id, 'v' || visitor_id)),"
-            f" {self._moment()}, {self._moment()} FROM analytics_events"
+            " COUNT(DISTINCT COALESCE('u' || user_id, 'v' || visitor_id)) FROM analytics_events"
             # the condition parts ON CONFLICT from a join, sqlite.org/lang_upsert.html
             " WHERE occurred_at >= ? AND occurred_at < ? GROUP BY name"
             " ON CONFLICT (day, name) DO UPDATE SET event_count = excluded.event_count,"
-            " actor_count = excluded.actor_count, updated_at = excluded.updated_at"
+            " actor_count = excluded.actor_count"
             " WHERE analytics_rollups.event_count <= excluded.event_count RETURNING name"
         )
-        return len(self.engine.write_all(sql, (day.isoformat(), moment, moment, start, end)))
-
-    def _moment(self) -> str:
-        return "?" if self.engine.dialect.name == "sqlite" else "CAST(? AS TIMESTAMPTZ)"
+        return len(self.engine.write_all(sql, (day.isoformat(), start, end)))
 
     def daily(self, name: str | None = None, *, first: date, last: date) -> list[DayCount]:
         """Give the rollups of a name, or of all, by day and name."""

@@ -107,6 +107,16 @@ class Dialect:
         """Whether `first_of_each` gives its rows in the order of `outer`, one by one and none too many."""
         return self.name == "postgresql"
 
+    @property
+    def has_word_tables(self) -> bool:
+        """Whether the words of a full-text index stand in a table of their own (FTS5), not in an index."""
+        return self.name == "sqlite"
+
+    @property
+    def has_extensions(self) -> bool:
+        """Whether CREATE EXTENSION can bring other types."""
+        return self.name == "postgresql"
+
     def contains(self, column: str) -> str:
         """Give a condition: the column's text holds the parameter (`?`), of which no character is special."""
         return f"instr({column}, ?) > 0" if self.name == "sqlite" else f"strpos({column}, ?) > 0"

@@ -72,16 +72,16 @@ class Target:
         return folder.domains is None or self.whole is not None
 
 
-def own_target(applied: Iterable[str] = (), *, domains: Iterable[str] | None = ()) -> Target:
+def own_target(applied: Iterable[str] = (), *, domains: Iterable[str] | None = None) -> Target:
     """Give the package's own schema as far as a database with these applied migrations has its domains.
 
-    `domains` are there besides, with what they need; None: all. A database without a record is held to the
-    whole schema where none is named.
+    `domains` are there besides, with what they need. A database without a record is held to them, or to the
+    whole schema where they are not given.
     """
-    installed = None if domains is None else _domains_of(frozenset(applied))
-    if installed is None and not domains:
-        return _own_target(None)
-    return _own_target((installed or frozenset()) | frozenset(domains or ()))
+    installed = _domains_of(frozenset(applied))
+    if domains is None:
+        return _own_target(installed)
+    return _own_target(frozenset(domains) | (installed or frozenset()))
 
 
 @cache

@@ -76,3 +76,9 @@ def test_what_is_always_there_may_be_named(tmp_path: Path) -> None:
         store.migrate()
         store.kv.set("a", 1)
         assert store.check() == []
+
+
+def test_naming_what_is_always_there_makes_nothing_else(tmp_path: Path) -> None:
+    with connect(tmp_path / "app.db", domains=["jobs"]) as store:
+        assert store.migrate().applied == ("0001_foundation",)
+        assert store.check() == []

@@ -32,12 +32,14 @@ def models() -> dict[str, type[peewee.Model]]:
             yield from below(child)
 
     found = (model for model in below(peewee.Model) if model.__module__.startswith("datalayer.domains."))
-    return {model._meta.table_name: model for model in found}  # type: ignore[attr-defined] peewee's stubs lack it
+    # what models have in common is no model of a table, and is private
+    named = (model for model in found if not model.__name__.startswith("_"))
+    return {model._meta.table_name: model for model in named}
 
 
 def declared(model: type[peewee.Model]) -> dict[str, bool]:
     """The columns of a model, with whether each may be NULL."""
-    fields: dict[str, Any] = model._meta.columns  # type: ignore[attr-defined] peewee's stubs lack it
+    fields: dict[str, Any] = model._meta.columns
     return {name: field.null for name, field in fields.items()}
 
 
@@ -47,7 +49,7 @@ def in_file(schema: Schema) -> dict[str, dict[str, bool]]:
             column.name: not column.is_not_null and not column.key_position for column in table.columns
         }
         for table in schema.tables
-        if table.name not in JOURNAL_TABLES
+        if table.name not in JOURNAL_TABLES and table.kind == "table"
     }
 
 

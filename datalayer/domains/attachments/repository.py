@@ -36,9 +36,9 @@ class Attachments(Repository[Attachment]):
     the same. It is there, durably, before its row is; `collect` removes what nothing refers to any more.
     Processes that share a database share the data directory.
 
-        photo = store.attachments.attach(user.id, "cat.png", Path("cat.png"), owner=("draft", draft.id))
+        photo = store.attachments.attach(user.id, "cat.png", b"...", owner=("draft", "7"))
         with store.attachments.open(photo.id, user_id=user.id) as file:
-            shutil.copyfileobj(file, response)
+            print(len(file.read()))
     """
 
     most_bytes = _MOST_BYTES

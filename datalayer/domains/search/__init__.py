@@ -3,5 +3,6 @@
 from datalayer.domains.search.checks import INSPECTIONS
 from datalayer.domains.search.model import KINDS, SearchDocument, SearchHit
 from datalayer.domains.search.repository import Search
+from datalayer.domains.search.similarity import Similar, Similarity
 
-__all__ = ["INSPECTIONS", "KINDS", "Search", "SearchDocument", "SearchHit"]
+__all__ = ["INSPECTIONS", "KINDS", "Search", "SearchDocument", "SearchHit", "Similar", "Similarity"]

@@ -66,8 +66,8 @@ class Search:
         if not 1 <= size <= _MOST or skip < 0 or words < 1:
             raise CheckViolation(f"a search gives 1 to {_MOST} hits", hint="ask for a page of that size")
         query = read_query(text)
-        is_sqlite = self.engine.dialect.name == "sqlite"
-        sql, params = self._by_fts5(query) if is_sqlite else self._by_tsvector(query)
+        has_tables = self.engine.dialect.has_word_tables
+        sql, params = self._by_fts5(query) if has_tables else self._by_tsvector(query)
         scope, owners = self._scope(user_id, kinds)
         best = f"{sql}{scope} ORDER BY score DESC, {_LAST} LIMIT ? OFFSET ?"
         found = self._fetch(

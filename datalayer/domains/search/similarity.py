@@ -97,7 +97,7 @@ class Similarity:
         """
         engine = self._engine
         available = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
-        if engine.dialect.name == "sqlite" or engine.fetch_one(available) is None:
+        if not engine.dialect.has_extensions or engine.fetch_one(available) is None:
             raise DataLayerError(
                 f"{engine.display_url} has no pgvector", hint="install it on the server, or go on without it"
             )
@@ -113,7 +113,7 @@ class Similarity:
         where, params = " AND user_id = ? AND embedding_dimensions = ?", [user_id, len(asked)]
         if category is not None:
             where, params = f"{where} AND category = ?", [*params, category]
-        if self._engine.dialect.name == "sqlite" or not self._engine.columns("knowledge_vectors"):
+        if not self._engine.dialect.has_extensions or not self._engine.columns("knowledge_vectors"):
             return self._all(where, params)
         return self._by_pgvector(asked, where, params, limit * _SPARE)
 
