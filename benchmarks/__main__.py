@@ -24,7 +24,19 @@ from pathlib import Path
 from benchmarks.harness import Report, Settings, machine_facts, read_reports, write_reports
 from datalayer.testing.postgres import PostgresServer
 
-NAMES = ("verbs", "postgres", "writers", "startup", "jobs", "kv", "rebuild", "migrators", "salvage", "check")
+NAMES = (
+    "verbs",
+    "postgres",
+    "writers",
+    "startup",
+    "jobs",
+    "kv",
+    "rebuild",
+    "migrators",
+    "salvage",
+    "check",
+    "domains",
+)
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
