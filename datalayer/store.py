@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 import peewee
 import platformdirs
 
-from datalayer.domains import Domains, checks, encrypted_columns, inspections, with_needs
+from datalayer.domains import Domains, checks, encrypted_columns, inspections, is_search_new, with_needs
 from datalayer.engine.address import Address
 from datalayer.engine.choice import choose_database
 from datalayer.engine.connection import Engine, Options
@@ -187,7 +187,10 @@ class Store(Domains):
                 target = work.own_target(work.applied_names(self.engine), domains=wanted)
         else:
             target = work.target_of(schema_file=schema_file, folder=folder, to=to, domains=domains)
-        return work.migrate(self.engine, target, store_of=lambda _: self, **options)
+        done = work.migrate(self.engine, target, store_of=lambda _: self, **options)
+        if not options.get("plan") and is_search_new(done.created):
+            self.search.rebuild()
+        return done
 
     def check(self, *, rules: Mapping[str, Rule] | None = None, **options: Any) -> list[Finding]:
         """Look for problems without writing a byte; see `datalayer.schema.check.check`.

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from datalayer.schema.check.rule import Inspection, Rule
     from datalayer.schema.finding import Finding
 
-__all__ = ["Domains", "checks", "domain_modules", "encrypted_columns", "inspections", "with_needs"]
+__all__ = [
+    "Domains",
+    "checks",
+    "domain_modules",
+    "encrypted_columns",
+    "inspections",
+    "is_search_new",
+    "with_needs",
+]
 
 R = TypeVar("R")
 # what the first migration makes is in every database
@@ -112,6 +120,15 @@ def with_needs(wanted: Iterable[str]) -> frozenset[str]:
     """
     part = work.package_folder().of_domains(set(wanted) - _FOUNDATION)
     return part.domains or frozenset()
+
+
+def is_search_new(created: Iterable[str]) -> bool:
+    """Whether a migration added search to a database that had texts, as what differs and not by its files.
+
+    PostgreSQL is brought there so; the files themselves fill what they make.
+    """
+    made = set(created)
+    return "table search_documents" in made and "table sessions" not in made
 
 
 def domain_modules() -> Sequence[ModuleType]:

@@ -54,6 +54,18 @@ def test_the_other_domains_come_when_they_are_asked_for(target: str) -> None:
         assert store.check() == []
 
 
+def test_texts_that_are_there_are_found_once_search_comes(target: str) -> None:
+    with connect(target, domains=["drafts"]) as store:
+        store.migrate()
+        user = store.accounts.sign_up("ann@example.org")
+        store.drafts.create(user.id, title="Zebra")
+    with connect(target, domains=["drafts", "search"]) as store:
+        store.migrate()
+
+        assert [hit.kind for hit in store.search.find("zebra", user_id=user.id)] == ["draft"]
+        assert store.check() == []
+
+
 def test_a_reset_makes_the_domains_again_that_were_there(target: str) -> None:
     with connect(target, domains=["builder"]) as store:
         store.migrate()
