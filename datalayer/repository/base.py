@@ -52,7 +52,10 @@ class Repository(Reader[M]):
         super()._recompile()
 
     def sibling(self, model: type[peewee.Model]) -> Repository[Any]:
-        """Give a plain repository of another model in the same store."""
+        """Give a plain repository of another model in the same store; the same one each time."""
+        return cast("Repository[Any]", super().sibling(model))
+
+    def _make_sibling(self, model: type[peewee.Model]) -> Repository[Any]:
         return Repository(self.engine, model)
 
     # -- adding ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from datalayer.repository.shape import Shape
 
 __all__ = ["Condition", "condition"]
 
+_PLAIN = {str, int, float, bytes, type(None)}
 _MANY = (list, tuple, set, frozenset)
 
 
@@ -70,6 +71,10 @@ def _render(engine: Engine, shape: Shape[Any], expression: Any) -> tuple[str, li
         raise DataLayerError(
             f"a condition cannot be {expression!r}", hint="write Model.field == value, or field=value"
         )
+    raw: Any = expression
+    if type(expression) is peewee.SQL and all(type(value) in _PLAIN for value in raw.params or ()):
+        # Peewee would give the same, at ten times the cost of the rest
+        return raw.sql, list(raw.params or ())
     context: Any = engine.peewee.get_sql_context()
     # as Peewee renders an UPDATE's WHERE: queries inside stand in parentheses, with aliases of their own
     with context.scope_values(subquery=True):

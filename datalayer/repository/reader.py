@@ -66,6 +66,7 @@ class Reader(Generic[M]):
         self.db = engine.peewee
         self.data_dir = data_dir
         self.shape = Shape[M](chosen, engine.dialect)
+        self._siblings: dict[type[peewee.Model], Any] = {}
         self._locked = False
         self._deleted = False
         _bind_plain_model(chosen, engine)
@@ -100,7 +101,13 @@ class Reader(Generic[M]):
         return view
 
     def sibling(self, model: type[peewee.Model]) -> Reader[Any]:
-        """Give a plain reader of another model in the same store."""
+        """Give a plain reader of another model in the same store; the same one each time."""
+        found = self._siblings.get(model)
+        if found is None:
+            found = self._siblings[model] = self._make_sibling(model)
+        return found
+
+    def _make_sibling(self, model: type[peewee.Model]) -> Reader[Any]:
         return Reader(self.engine, model)
 
     def transaction(self, *, read: bool = False) -> AbstractContextManager[object]:

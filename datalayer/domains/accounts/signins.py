@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from datalayer.domains.accounts.model import AuthSession, OpenedSession
 from datalayer.domains.accounts.pruning import delete_expired
+from datalayer.engine.connection import Engine
 from datalayer.errors import ForeignKeyViolation, NotFound
 from datalayer.repository.base import Repository
 from datalayer.repository.fields import encode_utc
@@ -26,6 +28,14 @@ class AuthSessions(Repository[AuthSession]):
         opened = store.accounts.sessions.open(user.id)
         store.accounts.sessions.get_by_token(opened.token).user_id
     """
+
+    def __init__(
+        self, engine: Engine, model: type[AuthSession] | None = None, *, data_dir: Path | None = None
+    ) -> None:
+        super().__init__(engine, model, data_dir=data_dir)
+        self._by_token_sql = engine.dialect.sql(
+            f"SELECT {self.shape.columns} FROM {self.shape.table} WHERE token = ? AND expires_at > ?"
+        )
 
     def open(
         self,
@@ -73,8 +83,9 @@ class AuthSessions(Repository[AuthSession]):
 
     def get_by_token_or_none(self, token: str) -> AuthSession | None:
         """Give the session of a token, or None where `get_by_token` raises."""
-        now = self.engine.clock()
-        return self.first(AuthSession.expires_at > now, token=token_hash(token))
+        # asked with each request: by a statement that is not composed anew
+        row = self._fetch_one(self._by_token_sql, (token_hash(token), encode_utc(self.engine.clock())))
+        return None if row is None else self.shape.build(row, self)
 
     def extend(self, token: str, *, ttl: timedelta = _TTL) -> datetime:
         """Make an open session last `ttl` from now, and give its new end.

@@ -18,16 +18,18 @@ Span = tuple[int, int]
 
 def marked(text: str, query: Query, marks: tuple[str, str]) -> str:
     """Give a text with the words of the query between marks."""
-    return _with_marks(text, [m.span() for m in words_in(text) if query.matches(m[0].lower())], marks)
+    is_hit = query.matcher()
+    return _with_marks(text, [m.span() for m in words_in(text) if is_hit(m[0].lower())], marks)
 
 
 def snippet(text: str, query: Query, marks: tuple[str, str], *, words: int) -> str:
     """Give at most so many words of a text: where most different words of the query stand close together."""
     text = text[:_LOOKED_AT]
+    is_hit = query.matcher()
     spans: list[Span] = []
     hits: list[tuple[int, str]] = []
     for found in words_in(text):
-        if query.matches(word := found[0].lower()):
+        if is_hit(word := found[0].lower()):
             hits.append((len(spans), word))
         spans.append(found.span())
     if not spans:

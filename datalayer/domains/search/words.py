@@ -6,7 +6,7 @@ A word is letters and digits; all else parts words, as in the index.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from datalayer.errors import CheckViolation
@@ -25,10 +25,6 @@ class Term:
     words: tuple[str, ...]
     is_prefix: bool = False
 
-    def matches(self, word: str) -> bool:
-        """Whether a word of a text, in lower case, is one of these."""
-        return word in self.words or (self.is_prefix and word.startswith(self.words[-1]))
-
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -37,9 +33,12 @@ class Query:
     wanted: tuple[tuple[Term, ...], ...]
     unwanted: tuple[Term, ...] = ()
 
-    def matches(self, word: str) -> bool:
-        """Whether a word, in lower case, is to be marked."""
-        return any(term.matches(word) for group in self.wanted for term in group)
+    def matcher(self) -> Callable[[str], bool]:
+        """Give the function that says whether a word, in lower case, is to be marked."""
+        terms = [term for group in self.wanted for term in group]
+        exact = frozenset(word for term in terms for word in term.words)
+        beginnings = tuple(term.words[-1] for term in terms if term.is_prefix)
+        return lambda word: word in exact or word.startswith(beginnings)
 
     def fts5(self) -> str:
         """Give it for FTS5 (https://sqlite.org/fts5.html, "Full-text Query Syntax")."""

@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+import peewee
+
 from datalayer.domains.workspaces.ai_cost_model import (
     AiUsage,
     BudgetExceeded,
@@ -65,6 +67,7 @@ class AiCosts(Repository[AiUsage]):
         self._used_sql = sql(used)
         # now, since, user
         self._used_by_user_sql = sql(f"{used} AND user_id = ?")
+        self._mine_sql = sql("user_id = ? OR user_id IS NULL")
         insert = "INSERT INTO ai_cost_budgets (id, user_id, period, limit_micros, created_at, updated_at)"
         # id, user, now, now
         self._first_budget_sql = sql(
@@ -251,7 +254,7 @@ class AiCosts(Repository[AiUsage]):
 
     def _find(self, user_id: str, *, locked: bool = False) -> list[CostBudget]:
         budgets = self.budgets.for_update() if locked else self.budgets
-        mine = (CostBudget.user_id == user_id) | CostBudget.user_id.is_null()
+        mine = peewee.SQL(self._mine_sql, (user_id,))
         # in one order, so that nobody waits for somebody who waits for them
         return budgets.find(mine, order_by="id")
 
