@@ -71,12 +71,13 @@ def test_whatever_is_drawn_is_stored(
     store: Store, place: str, strategy: SearchStrategy[Any], data: st.DataObject
 ) -> None:
     row = data.draw(strategy)
-    rows: Any = store.repository(type(row))
+    model: type[peewee.Model] = type(row)
+    rows = store.repository(model)
     store.engine.write(f"DELETE FROM {rows.shape.table}")
     written: dict[str, Any] = dict(row.__data__)
     rows.add(row)
 
-    [found] = rows.find()
+    found: Any = rows.one()
     assert {name: found.__data__[name] for name in written} == written
 
 
