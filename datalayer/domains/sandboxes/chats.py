@@ -19,6 +19,7 @@ from datalayer.domains.sandboxes.model import (
 from datalayer.domains.sandboxes.owned import Once, Owned, not_found
 from datalayer.engine.connection import Engine
 from datalayer.errors import ForeignKeyViolation, InvalidTransition
+from datalayer.repository.fields import encode_utc
 from datalayer.repository.page import Page
 
 __all__ = ["ChatMessages", "ChatSessions", "Source"]
@@ -26,10 +27,21 @@ __all__ = ["ChatMessages", "ChatSessions", "Source"]
 Source = Literal["opencode", "acp_gateway"]
 _ID_COLUMN = {"opencode": "opencode_session_id", "acp_gateway": "acp_session_id"}
 _LATEST = ("-created_at", "-id")
+_OF_USER = "session_id IN (SELECT id FROM chat_sessions WHERE user_id = ?)"
 
 
 class ChatMessages(Once[ChatMessage]):
     """`store.sandboxes.chats.messages`: what was said, each message under its session's owner."""
+
+    def __init__(
+        self, engine: Engine, model: type[ChatMessage] | None = None, *, data_dir: Path | None = None
+    ) -> None:
+        super().__init__(engine, model, data_dir=data_dir)
+        # called for each piece of an answer that a model gives
+        self._append_sql = engine.dialect.sql(
+            f"UPDATE {self.shape.table} SET content = content || ?, updated_at = ?"
+            f" WHERE id = ? AND status = 'streaming' AND {_OF_USER}"
+        )
 
     def post(
         self,
@@ -93,8 +105,8 @@ class ChatMessages(Once[ChatMessage]):
             InvalidTransition: it is final.
             NotFound: there is none, or it is another user's.
         """
-        changes = {"content": ChatMessage.content.concat(text)}
-        if not self.update_where(self._of(user_id), id=key, status="streaming", changes=changes):
+        params = (text, encode_utc(self.engine.clock()), key, user_id)
+        if not self._write(self._append_sql, params):
             raise self._final(key, user_id, "streaming")
 
     def finish(
@@ -128,8 +140,7 @@ class ChatMessages(Once[ChatMessage]):
             raise self._not_found(key)
 
     def _of(self, user_id: str) -> peewee.SQL:
-        text = "session_id IN (SELECT id FROM chat_sessions WHERE user_id = ?)"
-        return peewee.SQL(self.engine.dialect.sql(text), (user_id,))
+        return peewee.SQL(self.engine.dialect.sql(_OF_USER), (user_id,))
 
     def _check_session(self, session_id: str, user_id: str) -> None:
         # a session never changes its user, so nothing needs to be locked

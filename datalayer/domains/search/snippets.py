@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
-from datalayer.domains.search.words import Query, words_in
+from datalayer.domains.search.words import Query, list_words, words_in
 
 __all__ = ["marked", "snippet"]
 
@@ -26,18 +27,16 @@ def snippet(text: str, query: Query, marks: tuple[str, str], *, words: int) -> s
     """Give at most so many words of a text: where most different words of the query stand close together."""
     text = text[:_LOOKED_AT]
     is_hit = query.matcher()
-    spans: list[Span] = []
-    hits: list[tuple[int, str]] = []
-    for found in words_in(text):
-        if is_hit(word := found[0].lower()):
-            hits.append((len(spans), word))
-        spans.append(found.span())
-    if not spans:
+    found = [word.lower() for word in list_words(text)]
+    hits = [(place, word) for place, word in enumerate(found) if is_hit(word)]
+    if not found:
         return text[:_LOOKED_AT].strip()
-    first, last = _window(hits, len(spans), words)
-    start = 0 if first == 0 else spans[first][0]
-    end = len(text) if last == len(spans) else spans[last - 1][1]
-    found_spans = [spans[place] for place, _ in hits if first <= place < last]
+    first, last = _window(hits, len(found), words)
+    # where words stand is looked up for those alone that are shown
+    spans = [word.span() for word in islice(words_in(text), first, last)]
+    start = 0 if first == 0 else spans[0][0]
+    end = len(text) if last == len(found) else spans[-1][1]
+    found_spans = [spans[place - first] for place, _ in hits if first <= place < last]
     inside = [(begin - start, finish - start) for begin, finish in found_spans]
     shown = _with_marks(text[start:end], inside, marks)
     return f"{_GAP if start else ''}{shown.strip()}{_GAP if end < len(text) else ''}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from datalayer.errors import CheckViolation
 
-__all__ = ["Query", "Term", "read_query", "words_in"]
+__all__ = ["Query", "Term", "list_words", "read_query", "words_in"]
 
 _WORD = re.compile(r"[^\W_]+")
 _PART = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<bare>[^\s"]+))')
@@ -38,6 +38,8 @@ class Query:
         terms = [term for group in self.wanted for term in group]
         exact = frozenset(word for term in terms for word in term.words)
         beginnings = tuple(term.words[-1] for term in terms if term.is_prefix)
+        if not beginnings:
+            return exact.__contains__
         return lambda word: word in exact or word.startswith(beginnings)
 
     def fts5(self) -> str:
@@ -49,6 +51,11 @@ class Query:
         """Give it for to_tsquery (https://www.postgresql.org/docs/current/datatype-textsearch.html)."""
         parts = [f"({' | '.join(map(_tsquery_term, group))})" for group in self.wanted]
         return " & ".join([*parts, *(f"!({_tsquery_term(term)})" for term in self.unwanted)])
+
+
+def list_words(text: str) -> list[str]:
+    """Give the words of a text, as they are written."""
+    return _WORD.findall(text)
 
 
 def words_in(text: str) -> Iterator[re.Match[str]]:
