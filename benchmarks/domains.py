@@ -88,15 +88,24 @@ Work = Callable[[Side, int], object]
 
 @dataclass(frozen=True)
 class Operation:
-    """What one round does `count` times; `prepare` is not measured. `what` is what the target means."""
+    """What one round does `count` times; `prepare` is not measured.
+
+    `most` is how many times as long as by hand it may take, None where the two do not do the same; where
+    the server does most of it, that is not the client's CPU time.
+    """
 
     name: str
     full: int
     ours: Work
     by_hand: Work
     prepare: Work | None = None
-    what: str = "cpu"
-    most: float = 3.0
+    most: float | None = 3.0
+
+    by_server: bool = False
+
+    def target(self, engine: str) -> Target | None:
+        what = "wall" if self.by_server and engine == "PostgreSQL" else "cpu"
+        return None if self.most is None else Target(what, self.most)
 
 
 def run(settings: Settings) -> Report:
@@ -144,7 +153,8 @@ def _side(
         )
         if domains is None:
             _fill(side)
-    side.hand.write("ANALYZE")
+    # words that were just loaded wait in a list, which PostgreSQL's own housekeeping would have emptied
+    side.hand.write("VACUUM ANALYZE" if target.startswith("postgresql:") else "ANALYZE")
     return side
 
 
@@ -295,6 +305,7 @@ OPERATIONS = (
         200,
         _each(_open),
         _each(lambda s, n: s.hand.read_credential(s.user)),
+        most=None,
     ),
     Operation(
         "activity: log",
@@ -322,12 +333,14 @@ OPERATIONS = (
         50,
         _each(lambda s, n: s.store.search.find(RARE, user_id=s.user)),
         _each(lambda s, n: s.hand.find(RARE, s.user)),
+        by_server=True,
     ),
     Operation(
         "search: two common words",
-        10,
+        4,
         _each(lambda s, n: s.store.search.find(COMMON, user_id=s.user)),
         _each(lambda s, n: s.hand.find(COMMON, s.user)),
+        by_server=True,
     ),
     Operation(
         "attachments: attach 1 MB",
@@ -335,7 +348,6 @@ OPERATIONS = (
         _each(_attach),
         _each(lambda s, n: s.hand.attach(s.user, s.contents[n], s.folder)),
         _make_contents,
-        "wall",
     ),
     Operation(
         "attachments: the same, to a synced file",
@@ -343,7 +355,7 @@ OPERATIONS = (
         _each(_attach),
         _each(lambda s, n: write_and_sync(s.folder / f"plain {n}", s.contents[n])),
         _make_contents,
-        "wall",
+        most=None,
     ),
     Operation(
         "events: track 5,000 at once, each",
@@ -356,7 +368,7 @@ OPERATIONS = (
         2,
         _each(lambda s, n: s.store.events.roll_up(s.yesterday.date(), s.yesterday.date())),
         _each(lambda s, n: s.hand.roll_up(s.yesterday.date())),
-        what="wall",
+        by_server=True,
     ),
     Operation(
         "accounts: session of a token",
@@ -375,7 +387,7 @@ def _operations(settings: Settings, engine: str, sides: Mapping[str, Side]) -> T
     counts = {each.name: settings.size(each.full, least=2) for each in OPERATIONS}
     spent = _take_turns(settings, sides, works, counts)
     rows = [
-        _row(each.name, counts[each.name], spent[each.name], (OURS, BY_HAND), Target(each.what, each.most))
+        _row(each.name, counts[each.name], spent[each.name], (OURS, BY_HAND), each.target(engine))
         for each in OPERATIONS
     ]
     driver = "sqlite3" if engine == "SQLite" else "psycopg"
