@@ -590,6 +590,7 @@ CREATE TABLE ai_provider_keys (
     CONSTRAINT ai_provider_keys_provider_name_unique UNIQUE (provider, name)
 ) STRICT;
 
+-- datalayer:allow I002
 CREATE INDEX idx_ai_provider_keys_provider ON ai_provider_keys (provider);
 CREATE INDEX ai_provider_keys_created_by_id ON ai_provider_keys (created_by);
 

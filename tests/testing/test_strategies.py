@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from typing import Any
+from typing import Any, cast
 
 import peewee
 import pytest
@@ -71,8 +71,7 @@ def test_whatever_is_drawn_is_stored(
     store: Store, place: str, strategy: SearchStrategy[Any], data: st.DataObject
 ) -> None:
     row = data.draw(strategy)
-    model: type[peewee.Model] = type(row)
-    rows = store.repository(model)
+    rows = store.repository(cast("type[peewee.Model]", type(row)))
     store.engine.write(f"DELETE FROM {rows.shape.table}")
     written: dict[str, Any] = dict(row.__data__)
     rows.add(row)
