@@ -30,7 +30,9 @@ def add_repair_arguments(parser: Parser) -> None:
         "--output", metavar="PATH", help="write the repaired database there and leave the original alone"
     )
     parser.add_argument(
-        "--yes", action="store_true", help="let rows that break rules move to the table lost_and_found"
+        "--yes",
+        action="store_true",
+        help="let rows that break rules move to the table lost_and_found; allow placeholders for lost rows",
     )
 
 
@@ -112,7 +114,9 @@ def _ask(call: Invocation, plan: RepairPlan) -> None:
         call.terminal.show([_steps(plan)])
     rows = sum(step.count for step in lossy if step.action == "move")
     moved = f", {rows} rows move to lost_and_found" if rows else ""
-    call.confirm(f"repair {call.address.display}: {len(plan.steps)} steps{moved}?")
+    made = sum(step.count for step in lossy if step.action == "placeholder")
+    held = f", {made} placeholders are made for lost rows" if made else ""
+    call.confirm(f"repair {call.address.display}: {len(plan.steps)} steps{moved}{held}?")
 
 
 def _repair_server(call: Invocation, expectation: Expectation) -> Result:
@@ -197,12 +201,12 @@ def _outcomes(plan: RepairPlan) -> list[str | Table]:
     touched = {
         name: one
         for name, one in sorted(plan.tables.items())
-        if plan.way == "salvage" or one.moved or one.changed or one.given_up
+        if plan.way == "salvage" or one.moved or one.changed or one.given_up or one.made
     }
     if not touched:
         return []
-    columns = ("table", "kept", "moved", "changed", "given up")
-    rows = [[name, one.kept, one.moved, one.changed, one.given_up] for name, one in touched.items()]
+    columns = ("table", "kept", "moved", "changed", "given up", "placeholders")
+    rows = [[name, one.kept, one.moved, one.changed, one.given_up, one.made] for name, one in touched.items()]
     return [Table(columns, rows, frozenset(columns[1:]))]
 
 

@@ -17,7 +17,7 @@ __all__ = ["LastRepair", "RepairStep", "last_repair"]
 
 _MOMENT = "%Y%m%dT%H%M%S%fZ"
 _REPORT = "report.json"
-_COUNTS = ("kept", "changed", "moved", "given_up")
+_COUNTS = ("kept", "changed", "moved", "given_up", "made")
 
 
 @dataclass(frozen=True, slots=True)

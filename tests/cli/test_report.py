@@ -186,14 +186,18 @@ def test_what_a_repair_says_of_itself_is_told_without_reasons(
     folder = tmp_path / "migrated.db-before-repair-20260102T030405000006Z"
     folder.mkdir()
     step = {"action": "move", "table": "<b>", "object": None, "count": 3, "reason": "secret"}
-    told = {"way": "in-place", "steps": [step, 5], "tables": {"<b>": {"kept": 7, "moved": 3}, "x": 1}}
+    told = {
+        "way": "in-place",
+        "steps": [step, 5],
+        "tables": {"<b>": {"kept": 7, "moved": 3, "made": 4}, "x": 1},
+    }
     (folder / "report.json").write_text(json.dumps(told))
     page = tmp_path / "page.html"
 
     run("report", "--html", page, "--database", migrated)
 
     found = written(page)
-    for text in ("2026-01-02 03:04:05 UTC", "in-place", "move <b> 3", "<b> 7 0 3 0 0"):
+    for text in ("2026-01-02 03:04:05 UTC", "in-place", "move <b> 3", "<b> 7 0 3 0 4"):
         assert text in found.text
     assert "secret" not in found.text
 

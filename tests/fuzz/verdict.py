@@ -198,6 +198,8 @@ class _Trial:
         self.marks |= {f"moved: {reason.split(':')[0]}" for reason in written.reasons}
         if written.cleared:
             self.marks.add("references became NULL")
+        if written.placeholders:
+            self.marks.add("placeholders")
 
     def breach(self, kind: str, message: str) -> None:
         if all(finding.kind != kind for finding in self.findings):

@@ -49,10 +49,13 @@ def keep_copies(connection: sqlite3.Connection, table: Table, condition: str, re
     """Copy the rows for which a condition over `t0` holds, while they stay."""
     columns = [c.name for c in table.columns if not c.is_hidden and c.generated is None]
     connection.create_function("datalayer_is_utf8", 1, is_utf8, deterministic=True)
+    # in UTF-16 every run of bytes is some text
+    may_misread = connection.execute("PRAGMA encoding").fetchone()[0] == "UTF-8"
     place = quote(_prepare(connection, len(columns)))
     key = "NULL" if table.is_without_rowid else f"t0.{row_key(table)}"
     names = ", ".join(f"c{number}" for number in range(len(columns)))
-    values = ", ".join(_as_kept(f"t0.{quote(name)}") for name in columns)
+    own = [f"t0.{quote(name)}" for name in columns]
+    values = ", ".join(map(_as_kept, own) if may_misread else own)
     connection.execute(
         f'INSERT INTO {place} ("table", row_id, reason, width, {names})'
         f" SELECT {quote_text(table.name)}, {key}, {quote_text(reason)}, {len(columns)}, {values}"

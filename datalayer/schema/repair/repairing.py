@@ -275,15 +275,18 @@ def _with_written(cured: _Cured, written: Written, problems: Sequence[str]) -> _
         if counts is not None:
             cured.tables[name] = replace(
                 outcome,
+                kept=outcome.kept - counts.made,
                 moved=outcome.moved + counts.moved,
                 changed=outcome.changed + written.cleared.get(name, 0),
                 given_up=counts.given_up,
+                made=outcome.made + counts.made,
             )
     for reason, count in sorted(written.reasons.items()):
         steps.append(Step("move", None, None, count, reason, f"{count} rows move to lost_and_found", True))
     for name, count in sorted(written.cleared.items()):
         reason = f"{count} rows of {name} refer to rows that are lost"
         steps.append(Step("set-null", name, None, count, reason, "the references become NULL", True))
+    steps += written.placeholders
     return _Cured([*steps, *cured.steps], cured.left, cured.tables)
 
 

@@ -23,6 +23,7 @@ Action = Literal[
     "default",
     "set-null",
     "set-default",
+    "placeholder",
     "move",
     "sequence",
     "recover-log",
@@ -65,12 +66,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
-    """The rows of one table: in place, moved to lost_and_found, changed in place, known but unreadable."""
+    """The rows of one table: in place, moved to lost_and_found, changed in place, known but unreadable.
+
+    `made` are placeholders, beside the rows that are kept: for lost rows that many others refer to. The table
+    lost_and_found names each, so that an app can find and delete them.
+    """
 
     kept: int = 0
     moved: int = 0
     changed: int = 0
     given_up: int = 0
+    made: int = 0
 
     def __str__(self) -> str:
         parts = [f"{self.kept} rows kept"]
@@ -80,6 +86,7 @@ class TableOutcome:
                 (self.changed, "changed in place"),
                 (self.moved, "moved to lost_and_found"),
                 (self.given_up, "given up"),
+                (self.made, "placeholders made"),
             )
             if count
         ]
@@ -166,9 +173,10 @@ def sum_up(steps: Iterable[Step], kept: dict[str, int]) -> dict[str, TableOutcom
 
     return {
         table: TableOutcome(
-            count,
+            count - total(table, "placeholder"),
             total(table, "move"),
             total(table, "convert", "default", "set-null", "set-default"),
+            made=total(table, "placeholder"),
         )
         for table, count in kept.items()
     }
@@ -180,4 +188,5 @@ def _counts(outcome: TableOutcome) -> dict[str, int]:
         "moved": outcome.moved,
         "changed": outcome.changed,
         "given_up": outcome.given_up,
+        "made": outcome.made,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from datalayer.engine.documents import same_json
@@ -31,16 +31,15 @@ from datalayer.schema.repair.defects import (
     misfits,
 )
 from datalayer.schema.repair.quarantine import is_lost_and_found, move
-from datalayer.schema.repair.references import cure_orphans, find_orphans
+from datalayer.schema.repair.references import References, find_orphans
 from datalayer.schema.repair.report import Step
 from datalayer.schema.repair.rows_of_rule import rows_named
-from datalayer.schema.snapshot import Schema, read
+from datalayer.schema.snapshot import Schema, Trigger, read
 from datalayer.schema.tokens import fold, quote
 
 __all__ = ["PagesDamaged", "Treatment", "open_for_treatment", "row_counts"]
 
 _NOTHING_SAID = Consent()
-_ROUNDS = 20
 
 
 class PagesDamaged(Exception):
@@ -88,6 +87,7 @@ class Treatment:
     rules: Mapping[str, Rule] = field(default_factory=dict[str, Rule])
     steps: list[Step] = field(default_factory=list[Step])
     left: list[Finding] = field(default_factory=list[Finding])
+    _triggers: tuple[Trigger, ...] = ()
 
     def run(self) -> None:
         """Cure everything that can be cured. Raises PagesDamaged, with the transaction to be rolled back.
@@ -276,24 +276,31 @@ class Treatment:
     # -- references and rules ----------------------------------------------------------------------
 
     def _mend_references(self) -> None:
-        refused: dict[str, Finding] = {}
-        for _ in range(_ROUNDS):
-            found = read(self.connection)
-            broken = [one for one in find_orphans(self.connection, found) if one.label not in refused]
-            if not broken:
-                break
-            for orphans in broken:
-                steps = cure_orphans(self.connection, orphans, found)
-                if steps is not None:
-                    self.steps += steps
-                    continue
-                why = f"there is no table {orphans.key.parent}"
-                message = f"{orphans.count} rows of {orphans.table.name}: {orphans.reason}; {why}"
-                refused[orphans.label] = Finding(
+        found = read(self.connection)
+        references = References(self.connection, objections=self._objections)
+        references.settle(found, self._expected, self._triggers)
+        self.steps += references.steps
+        known = {(one.table, one.object) for one in self.left}
+        for orphans in references.left:
+            if (orphans.table.name, orphans.label) in known:
+                continue
+            why = f"there is no table {orphans.key.parent}"
+            message = f"{orphans.count} rows of {orphans.table.name}: {orphans.reason}; {why}"
+            self.left.append(
+                Finding(
                     "DL-C010", "error", orphans.table.name, orphans.label, orphans.count, message, "manual"
                 )
-        known = {(one.table, one.object) for one in self.left}
-        self.left += [one for one in refused.values() if (one.table, one.object) not in known]
+            )
+
+    def _objections(self) -> int:
+        """Count the rows that the app's rules name."""
+        found, count = read(self.connection), 0
+        for rule in self.rules.values():
+            if rule.severity == "error":
+                with suppress(sqlite3.Error):
+                    named = rows_named(self.connection, rule, found)
+                    count += named if isinstance(named, int) else named[2]
+        return count
 
     def _mend_rules(self) -> None:
         for name, rule in self.rules.items():
@@ -331,13 +338,16 @@ class Treatment:
     @contextmanager
     def _without_triggers(self) -> Generator[None]:
         """Take the triggers away meanwhile: a cure is no event of the app's."""
-        sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
-        triggers = [(str(name), str(text)) for name, text in self.connection.execute(sql).fetchall()]
-        for name, _ in triggers:
-            self.connection.execute(f"DROP TRIGGER {quote(name)}")
+        sql = "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
+        self._triggers = tuple(
+            Trigger(str(name), str(table), str(text))
+            for name, table, text in self.connection.execute(sql).fetchall()
+        )
+        for trigger in self._triggers:
+            self.connection.execute(f"DROP TRIGGER {quote(trigger.name)}")
         yield
-        for _, text in triggers:
-            self.connection.execute(text)
+        for trigger in self._triggers:
+            self.connection.execute(trigger.sql)
 
     # -- numbering and proof -----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from datalayer.schema.repair.report import Step
 from datalayer.schema.snapshot import Schema, Table
 
 __all__ = [
@@ -126,11 +127,15 @@ class Salvaged:
 
 @dataclass(frozen=True, slots=True)
 class TableCounts:
-    """What became of the rows of one table: `kept` in place, `moved` to lost_and_found, `given_up` unread."""
+    """What became of the rows of one table: `kept` in place, `moved` to lost_and_found, `given_up` unread.
+
+    `made` are placeholders for lost rows that many others refer to: each is named in lost_and_found.
+    """
 
     kept: int = 0
     moved: int = 0
     given_up: int = 0
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,8 @@ class Written:
     """A new database that was written and verified; `faults` is what its verification found (none: sound).
 
     `unplaced` rows are in lost_and_found and of no table; `reasons` counts the moved ones by reason;
-    `cleared` are references to lost rows, by table, that became NULL as their rule says.
+    `cleared` are references to lost rows, by table, that became NULL as their rule says; `placeholders` say
+    which rows were made for lost ones, since too many others refer to these.
     """
 
     path: str
@@ -147,6 +153,7 @@ class Written:
     reasons: dict[str, int]
     faults: tuple[str, ...]
     cleared: dict[str, int] = field(default_factory=dict[str, int])
+    placeholders: tuple[Step, ...] = ()
 
     @property
     def kept(self) -> int:

@@ -41,10 +41,6 @@ class Quarantine:
             self.unplaced += 1
         else:
             self.tables[row.table] += 1
-        self.keep(row)
-
-    def keep(self, row: LostRow) -> None:
-        """Keep a copy of a row that stays where it is; it counts as no lost one."""
         self._waiting.append(row)
         if len(self._waiting) >= _BATCH:
             self.flush()

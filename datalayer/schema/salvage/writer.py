@@ -25,7 +25,7 @@ from datalayer.schema.salvage.outcome import (
     Written,
 )
 from datalayer.schema.salvage.quarantine import Quarantine
-from datalayer.schema.salvage.references import settle
+from datalayer.schema.salvage.references import Settled, settle
 from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View
 from datalayer.schema.tokens import fold, quote
 
@@ -122,14 +122,13 @@ class _Writing:
                 self.quarantine(row)
             self._mend_word_indexes()
             self._make_unique_indexes()
-            cleared = settle(self.connection, self.schema, self.quarantine)
-            self.quarantine.flush()
+            settled = settle(self.connection, self.schema, self.quarantine)
             self._make_rest()
             self._set_numbers()
             self.connection.execute("COMMIT")
             if verify:
                 self._verify()
-            return self._written(cleared)
+            return self._written(settled)
         finally:
             self.connection.close()
             _sync(self.path)
@@ -331,20 +330,22 @@ class _Writing:
             return
         self.faults += [f"{row[0]} {row[1]} refers to a missing row of {row[2]}" for row in broken]
 
-    def _written(self, cleared: dict[str, int]) -> Written:
+    def _written(self, settled: Settled) -> Written:
         counts: dict[str, TableCounts] = {}
         for table in self.schema.tables:
             if table.kind == "table" and self._exists(table.name):
                 kept = self.connection.execute(f"SELECT count(*) FROM {quote(table.name)}").fetchone()[0]
                 moved = self.quarantine.tables[table.name]
-                counts[table.name] = TableCounts(kept, moved, self.quarantine.given_up[table.name])
+                given_up, made = self.quarantine.given_up[table.name], settled.made(table.name)
+                counts[table.name] = TableCounts(kept - made, moved, given_up, made)
         return Written(
             str(self.path),
             counts,
             self.quarantine.unplaced,
             dict(self.quarantine.reasons),
             tuple(self.faults),
-            cleared,
+            dict(settled.cleared),
+            tuple(settled.placeholders),
         )
 
 

@@ -104,18 +104,45 @@ def test_triggers_do_not_fire_for_a_cure(tmp_path: Path) -> None:
     assert rows(path, "SELECT name FROM sqlite_schema WHERE type = 'trigger'") == [("notes_gone",)]
 
 
-def test_no_row_is_made_up_however_many_refer_to_rows_that_are_gone(tmp_path: Path) -> None:
+def test_where_many_rows_would_go_placeholders_are_made_for_what_they_refer_to(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db", notes=300)
     damage(path, "DELETE FROM owners WHERE id BETWEEN 10 AND 19")
 
     report = repair(path, expectation(tmp_path), yes=True)
 
     assert problems(path) == [] and report.left == ()
-    kept, moved = "SELECT id FROM notes", "SELECT row_id FROM lost_and_found WHERE \"table\" = 'notes'"
-    assert len(rows(path, kept)) < 300
-    assert sorted(rows(path, f"{kept} UNION {moved}")) == [(number,) for number in range(1, 301)]
-    assert rows(path, "SELECT count(*) FROM owners WHERE id BETWEEN 10 AND 19") == [(0,)]
-    assert any("a backup may still have the rows of owners" in step.choice for step in report.plan.steps)
+    assert rows(path, "SELECT count(*) FROM notes") == [(300,)]
+    gone = "SELECT name, email FROM owners WHERE id BETWEEN 10 AND 19"
+    assert rows(path, gone) == [(f"lost {number}", None) for number in range(10, 20)]
+    outcome = report.plan.tables["owners"]
+    assert (outcome.kept, outcome.made) == (20, 10)
+    [step] = [step for step in report.plan.steps if step.action == "placeholder"]
+    assert "10 placeholders are made, else 100 of 300 rows of notes would have to move" in step.choice
+    assert "a backup may still have the rows of owners" in step.choice
+
+
+def test_lost_and_found_names_each_placeholder_so_that_it_can_be_deleted(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db", notes=300)
+    damage(path, "DELETE FROM owners WHERE id BETWEEN 10 AND 19")
+
+    repair(path, expectation(tmp_path), yes=True)
+
+    named = "SELECT row_id FROM lost_and_found WHERE \"table\" = 'owners'"
+    reason = "reason = 'placeholder for a lost row'"
+    assert rows(path, f"{named} AND {reason}") == [(number,) for number in range(10, 20)]
+    damage(path, f"DELETE FROM owners WHERE id IN ({named} AND {reason})")
+    assert rows(path, "SELECT count(*) FROM owners") == [(20,)]
+
+
+def test_of_rows_that_refer_to_gone_ones_few_move(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db", notes=300)
+    damage(path, "DELETE FROM owners WHERE id = 10")
+
+    report = repair(path, expectation(tmp_path), yes=True)
+
+    outcome = report.plan.tables["notes"]
+    assert (outcome.kept, outcome.moved, report.plan.tables["owners"].made) == (290, 10, 0)
+    assert rows(path, "SELECT count(*) FROM owners WHERE id = 10") == [(0,)]
 
 
 def test_rows_that_refer_to_a_table_that_does_not_exist_are_left_to_people(tmp_path: Path) -> None:

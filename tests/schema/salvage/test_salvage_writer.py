@@ -70,7 +70,7 @@ def test_rows_that_refer_to_lost_ones_are_set_aside_after_them(tmp_path: Path) -
     assert written.cleared == {"c": 1}
 
 
-def test_no_row_is_made_up_for_a_lost_one_however_many_refer_to_it(tmp_path: Path) -> None:
+def test_many_rows_keep_their_place_by_a_placeholder_for_the_row_they_refer_to(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", tmp_path / "new.db"
     script = (
         "CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -83,9 +83,11 @@ def test_no_row_is_made_up_for_a_lost_one_however_many_refer_to_it(tmp_path: Pat
     written = _written(source, target)
 
     assert written.faults == ()
-    assert written.tables["b"] == TableCounts(moved=100)
-    assert _query(target, "SELECT * FROM a") == []
-    assert _query(target, "SELECT row_id, c1 FROM lost_and_found LIMIT 2") == [(0, 1), (1, 2)]
+    assert written.tables == {"a": TableCounts(made=2), "b": TableCounts(kept=100)}
+    assert _query(target, "SELECT * FROM a") == [(1, "lost 1"), (2, "lost 2")]
+    named = 'SELECT "table", row_id, reason, c1 FROM lost_and_found'
+    reason = "placeholder for a lost row"
+    assert _query(target, named) == [("a", 1, reason, "lost 1"), ("a", 2, reason, "lost 2")]
 
 
 def test_rows_that_break_a_rule_are_set_aside_with_the_reason(tmp_path: Path) -> None:
