@@ -265,8 +265,9 @@ class AiCosts(Repository[AiUsage]):
             now = encode_utc(self.engine.clock())
             self._write(self._first_budget_sql, (new_id(), user_id, now, now))
             found = self._find(user_id, locked=True)
-        # written too, so that PostgreSQL refuses a transaction whose snapshot is older than the last call
-        self.budgets.update_where(id=[budget.id for budget in found], changes={})
+        if self.engine.dialect.row_lock:
+            # written too, so that PostgreSQL refuses a transaction whose snapshot is older than the last call
+            self.budgets.update_where(id=[budget.id for budget in found], changes={})
         return found
 
     def _standing(self, budget: CostBudget, now: datetime) -> BudgetStatus:
