@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.source_tree import Import, Module, find_cycles, read_modules
+from support.source_tree import Import, Module, find_cycles, read_modules, read_package
 
 MakeModules = Callable[..., list[Module]]
 
@@ -152,7 +152,7 @@ def cycles(modules: list[Module]) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def modules() -> list[Module]:
-    return read_modules()
+    return read_package()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support.source_tree import read_modules
+from support.source_tree import read_package
 
 import datalayer
 
@@ -128,7 +128,7 @@ def test_opened_store_has_all_repositories() -> None:
 
 
 def test_names_that_type_checkers_see_are_those_that_are_there() -> None:
-    (package,) = [module for module in read_modules() if module.name == "datalayer"]
+    (package,) = [module for module in read_package() if module.name == "datalayer"]
     seen = {found.full.rpartition(".")[2] for found in package.imports if found.is_for_types}
 
     assert [name for name in sorted(seen) if not hasattr(datalayer, name)] == []

@@ -11,7 +11,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,8 @@ class Module:
     def ignores(self) -> list[Ignore]:
         """Comments that silence a tool; one for the whole file has its reason in the comment line above."""
         found: list[Ignore] = []
+        if not _IGNORE.search(self.text):
+            return found
         above = ""
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
             if token.type != tokenize.COMMENT:
@@ -107,7 +109,13 @@ class Module:
         return found
 
 
-def read_modules(folder: Path = ROOT / PACKAGE, name: str = PACKAGE) -> list[Module]:
+@cache
+def read_package() -> list[Module]:
+    """Read all modules of the package, once for all tests."""
+    return read_modules(ROOT / PACKAGE, PACKAGE)
+
+
+def read_modules(folder: Path, name: str = PACKAGE) -> list[Module]:
     """Read all modules below a package's folder."""
     named = {_module_name(path, folder, name): path for path in sorted(folder.rglob("*.py"))}
     names = frozenset(named)
