@@ -18,7 +18,10 @@ from datalayer import KeyRing, connect
 from datalayer.cli.main import COMMANDS
 from datalayer.domains.sessions import Session
 from datalayer.engine.keys import KeySource
+from datalayer.schema.history import package_folder
 
+# held against the package's own files
+SLOW = dict.fromkeys(("migrations validate", "migrations verify"), pytest.mark.slow)
 COMMON = {"ok", "command", "database", "findings", "next"}
 
 
@@ -52,6 +55,12 @@ def filled(database: str) -> Iterator[Filled]:
 
 def own_words(name: str, filled: Filled, folder: Path) -> list[str]:
     """Give the arguments that a command needs besides the common ones."""
+    if name == "migrations squash":
+        # of the package's own files, which take seconds, there are tests elsewhere
+        steps = folder / "steps"
+        steps.mkdir()
+        (steps / "0001_foundation.sql").write_text(package_folder().of_domains([]).script())
+        return ["--dir", str(steps)]
     if name == "restore":
         with connect(filled.target) as store:
             store.backup(folder / "made.backup")
@@ -89,7 +98,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in COMMANDS])
 def test_command_answers_in_one_shape(run: Run, filled: Filled, app: Path, name: str) -> None:
     answer = run(*name.split(), *own_words(name, filled, app), "--json", "--database", filled.target)
 
@@ -281,7 +290,7 @@ def test_key_with_a_time_to_live_says_when_it_ends(run: Run, database: str) -> N
 # -- schema and care -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_fresh_database_is_planned_made_and_left_alone(
     run: Run, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from support.commands import Run
 
+from datalayer.engine.opening import open_engine
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.numbered.run import run as apply
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -45,6 +49,7 @@ def test_squash_check_shows_what_is_out_of_date_and_writes_nothing(run: Run, fol
     assert (folder / "consolidated_migrations.sql").read_text() == before
 
 
+@pytest.mark.slow
 def test_squash_check_of_the_package_s_own_files_is_clean(run: Run) -> None:
     assert run("migrations", "squash", "--check").code == 0
 
@@ -92,17 +97,21 @@ def test_python_migrations_are_squashed_with_a_store(run: Run, folder: Path) -> 
     assert "(1, 'hello');" in (folder / "consolidated_migrations.sql").read_text()
 
 
-def test_verify_finds_drift_and_the_sql_that_closes_it(run: Run, migrated: Path) -> None:
-    assert run("migrations", "verify", "--database", migrated).code == 0
-    with closing(sqlite3.connect(migrated)) as connection:
-        connection.execute("DROP INDEX sessions_name")
+def test_verify_finds_drift_and_the_sql_that_closes_it(run: Run, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    (folder / "0003_index.sql").write_text("CREATE INDEX note_text ON note (text, id);\n")
+    with closing(open_engine(path)) as engine:
+        apply(engine, Folder(folder), backup=False)
+    assert run("migrations", "verify", "--dir", folder, "--database", path).code == 0
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX note_text")
 
-    answer = run("migrations", "verify", "--database", migrated)
-    told = run("migrations", "verify", "--database", migrated, "--json").json
+    answer = run("migrations", "verify", "--dir", folder, "--database", path)
+    told = run("migrations", "verify", "--dir", folder, "--database", path, "--json").json
 
     assert answer.code == 1
-    assert "CREATE INDEX sessions_name ON sessions (name, id);" in answer.out
-    assert told["closing"] == ["CREATE INDEX sessions_name ON sessions (name, id)"]
+    assert "CREATE INDEX note_text ON note (text, id);" in answer.out
+    assert told["closing"] == ["CREATE INDEX note_text ON note (text, id)"]
     assert [one["id"] for one in told["findings"]] == ["V001"]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.commands import Run
 from support.rule_cases import write_files
+
+from datalayer.engine.opening import open_engine
+from datalayer.schema.numbered.folder import Folder
+from datalayer.schema.numbered.run import run as apply
 
 BAD = {
     "0001_a.sql": "CREATE TABLE a (id INTEGER PRIMARY KEY);\n",
@@ -15,6 +20,7 @@ BAD = {
 WARNED = {"0001_a.sql": BAD["0001_a.sql"], "0003_b.sql": BAD["0001_b.sql"]}
 
 
+@pytest.mark.slow
 def test_package_has_nothing_to_tell_and_no_database_is_made(run: Run) -> None:
     answer = run("migrations", "validate")
 
@@ -85,11 +91,18 @@ def test_dialect_overrides_the_guess(run: Run, tmp_path: Path) -> None:
     assert "D005" in run("migrations", "validate", "--dir", folder, "--dialect", "postgresql").out
 
 
-def test_journal_of_a_database_is_read_where_one_is_given(run: Run, tmp_path: Path, migrated: Path) -> None:
-    answer = run("migrations", "validate", "--database", migrated, "--json")
+def test_journal_of_a_database_is_read_where_one_is_given(run: Run, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "m", {"0001_a.sql": BAD["0001_a.sql"]})
+    with closing(open_engine(tmp_path / "app.db")) as engine:
+        apply(engine, Folder(folder), backup=False)
+    words = ["migrations", "validate", "--dir", folder, "--database", tmp_path / "app.db", "--json"]
 
-    assert answer.code == 0
-    assert answer.json["findings"] == []
+    sound = run(*words)
+    write_files(folder, {"0001_a.sql": BAD["0001_b.sql"]})
+    changed = run(*words)
+
+    assert (sound.code, sound.json["findings"]) == (0, [])
+    assert [one["id"] for one in changed.json["findings"]] == ["J001"]
 
 
 def test_server_is_asked_for_names_within_queries(run: Run, tmp_path: Path, postgres_database: str) -> None:

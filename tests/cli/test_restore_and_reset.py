@@ -213,11 +213,10 @@ def test_a_number_that_makes_no_sense_is_a_mistake_of_usage(
 
 
 def test_a_server_has_its_backups_in_the_data_folder_and_no_password_in_them(
-    run: Run, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, migrated_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    url = postgres_database.replace("postgres@", "postgres:sesame-4711@")
-    run("migrate", "--database", url)
+    url = migrated_postgres.replace("postgres@", "postgres:sesame-4711@")
     run("kv", "set", "a", "1", "--database", url)
 
     made = run("backup", "--json", "--database", url)
