@@ -1,9 +1,12 @@
 """What every test may ask for. Fixtures of one folder belong into that folder's own conftest.py.
 
 postgres            the PostgreSQL server of this run, started when the first test asks for it
-postgres_database   URL of a fresh, empty database on it, dropped afterwards; its search_path is empty
+postgres_database   URL of an empty database on it, emptied afterwards; its search_path is empty
 engine              an open engine on an empty database: SQLite in memory, SQLite file, PostgreSQL
 database            path or URL of a migrated database that processes can share: SQLite file, PostgreSQL
+migrated_engine     an open engine on a migrated database: SQLite in memory, SQLite file, PostgreSQL
+migrated_file       path of a migrated SQLite file
+migrated_postgres   URL of a migrated PostgreSQL database
 store               an open store on a migrated database: SQLite in memory, SQLite file, PostgreSQL
 """
 
@@ -18,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.emptied import EmptiedDatabase
 from support.reused import ReusedDatabase
 
 from datalayer.engine.connection import Engine
@@ -45,11 +49,15 @@ def postgres(
         yield server
 
 
+@pytest.fixture(scope="session")
+def _emptied_database(postgres: PostgresServer) -> EmptiedDatabase:
+    return EmptiedDatabase(postgres)
+
+
 @pytest.fixture
-def postgres_database(postgres: PostgresServer) -> Iterator[str]:
-    url = postgres.create_database()
-    yield url
-    postgres.drop_database(url)
+def postgres_database(_emptied_database: EmptiedDatabase) -> Iterator[str]:
+    yield _emptied_database.take()
+    _emptied_database.give_back()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -107,6 +115,32 @@ def _fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield from _fresh_database(request, tmp_path)
+
+
+@pytest.fixture
+def migrated_file(_sqlite_template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(_sqlite_template, tmp_path / "migrated.db"))
+
+
+@pytest.fixture
+def migrated_postgres(_reused_database: ReusedDatabase) -> Iterator[str]:
+    yield _reused_database.take()
+    _reused_database.give_back()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def migrated_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "memory":
+        opened = open_engine(":memory:")
+        with closing(sqlite3.connect(request.getfixturevalue("_memory_template"))) as source:
+            source.backup(opened.connection())
+        yield opened
+        opened.close()
+        return
+    for target in _fresh_database(request, tmp_path):
+        opened = open_engine(target)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

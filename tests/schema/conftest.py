@@ -31,3 +31,12 @@ def pair_of(tmp_path: Path, postgres_database: str) -> Iterator[Callable[[str], 
     for pair in pairs:
         for engine in pair.engines:
             engine.close()
+
+
+@pytest.fixture
+def package_pair(migrated_file: Path, migrated_postgres: str) -> Iterator[Pair]:
+    """The package's own schema on SQLite and on PostgreSQL."""
+    pair = Pair(open_engine(migrated_file), open_engine(migrated_postgres))
+    yield pair
+    for engine in pair.engines:
+        engine.close()

@@ -20,7 +20,6 @@ from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema.backup import BackupResult, backup
 from datalayer.schema.check import check
-from datalayer.schema.migrator import migrate
 from datalayer.testing._postgres_binaries import find_binaries
 from datalayer.testing.postgres import PostgresServer
 
@@ -28,8 +27,8 @@ ODD = 'a\ttab, \\ and "quotes"\nand é; \\.'
 
 
 @pytest.fixture
-def filled(engine: Engine) -> Engine:
-    migrate(engine)
+def filled(migrated_engine: Engine) -> Engine:
+    engine = migrated_engine
     engine.write('CREATE TABLE "odd name" (id INTEGER PRIMARY KEY, "select" TEXT)')
     mark = engine.dialect.placeholder
     for number in range(20):
@@ -98,9 +97,8 @@ def test_progress_is_told_up_to_the_end(filled: Engine, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def file_engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(tmp_path / "app.v1.db")
-    migrate(opened)
+def file_engine(migrated_file: Path) -> Iterator[Engine]:
+    opened = open_engine(migrated_file.rename(migrated_file.with_name("app.v1.db")))
     yield opened
     opened.close()
 
@@ -202,9 +200,8 @@ def test_a_damaged_database_gives_no_backup(file_engine: Engine, tmp_path: Path)
 
 
 @pytest.fixture
-def server_engine(postgres_database: str) -> Iterator[Engine]:
-    opened = open_engine(postgres_database)
-    migrate(opened)
+def server_engine(migrated_postgres: str) -> Iterator[Engine]:
+    opened = open_engine(migrated_postgres)
     opened.execute("CREATE SEQUENCE counter START 5")
     opened.execute(
         "CREATE TABLE serial_table (id integer PRIMARY KEY DEFAULT nextval('counter'), t text, "

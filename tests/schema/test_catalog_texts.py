@@ -10,15 +10,13 @@ from datalayer.schema import catalog
 from datalayer.schema.catalog_texts import compare_texts
 from datalayer.schema.check import check
 from datalayer.schema.history import consolidated_sql
-from datalayer.schema.migrator import migrate
 from datalayer.schema.postgres import derive
 from datalayer.schema.snapshot import read_text
 
 
 @pytest.fixture
-def migrated(postgres_database: str) -> Iterator[Engine]:
-    engine = open_engine(postgres_database)
-    migrate(engine)
+def migrated(migrated_postgres: str) -> Iterator[Engine]:
+    engine = open_engine(migrated_postgres)
     yield engine
     engine.close()
 

@@ -11,22 +11,19 @@ from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseCorrupt
 from datalayer.schema.check import Finding, check
-from datalayer.schema.migrator import migrate
 from datalayer.schema.snapshot import read_text
 
 HASH = "0" * 64
 
 
 @pytest.fixture
-def migrated(engine: Engine) -> Engine:
-    migrate(engine)
-    return engine
+def migrated(migrated_engine: Engine) -> Engine:
+    return migrated_engine
 
 
 @pytest.fixture
-def file_engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(tmp_path / "a ? b # %41.db")
-    migrate(opened)
+def file_engine(migrated_file: Path) -> Iterator[Engine]:
+    opened = open_engine(migrated_file.rename(migrated_file.with_name("a ? b # %41.db")))
     yield opened
     opened.close()
 
@@ -174,10 +171,8 @@ def damage(path: Path, position: int, data: bytes) -> None:
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    path = tmp_path / "filled.db"
-    engine = open_engine(path)
-    migrate(engine)
+def filled(migrated_file: Path) -> Path:
+    engine = open_engine(migrated_file)
     with engine.transaction():
         for number in range(400):
             engine.write(
@@ -187,7 +182,7 @@ def filled(tmp_path: Path) -> Path:
             )
     engine.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.close()
-    return path
+    return migrated_file
 
 
 def test_damaged_pages_are_findings_and_not_errors(filled: Path) -> None:
@@ -281,9 +276,8 @@ def test_a_rule_that_this_sqlite_cannot_compute_is_a_warning(tmp_path: Path) -> 
     engine.close()
 
 
-def test_an_invalid_index_and_an_unvalidated_constraint_are_found(postgres_database: str) -> None:
-    engine = open_engine(postgres_database)
-    migrate(engine)
+def test_an_invalid_index_and_an_unvalidated_constraint_are_found(migrated_postgres: str) -> None:
+    engine = open_engine(migrated_postgres)
     engine.execute("INSERT INTO key_value_store (key, value) VALUES ('a', '1'), ('b', '1')")
     with pytest.raises(Exception, match="taken"):
         engine.execute("CREATE UNIQUE INDEX CONCURRENTLY doubled ON key_value_store (value)")
@@ -298,9 +292,8 @@ def test_an_invalid_index_and_an_unvalidated_constraint_are_found(postgres_datab
     engine.close()
 
 
-def test_a_trigger_whose_function_was_changed_is_found(postgres_database: str) -> None:
-    engine = open_engine(postgres_database)
-    migrate(engine)
+def test_a_trigger_whose_function_was_changed_is_found(migrated_postgres: str) -> None:
+    engine = open_engine(migrated_postgres)
     engine.execute(
         "CREATE OR REPLACE FUNCTION background_jobs_final() RETURNS trigger LANGUAGE plpgsql"
         " AS 'BEGIN RETURN NEW; END'"
@@ -312,11 +305,10 @@ def test_a_trigger_whose_function_was_changed_is_found(postgres_database: str) -
     engine.close()
 
 
-def test_types_and_nullability_are_compared_on_postgresql(postgres_database: str) -> None:
-    engine = open_engine(postgres_database)
-    migrate(engine)
+def test_types_and_nullability_are_compared_on_postgresql(migrated_postgres: str) -> None:
+    engine = open_engine(migrated_postgres)
     engine.execute(
-        "ALTER TABLE sessions ALTER COLUMN name TYPE varchar(50), ALTER COLUMN title_regex DROP NOT NULL"
+        "ALTER TABLE sessions ALTER COLUMN model_used TYPE varchar(50), ALTER COLUMN title_regex DROP NOT NULL"
     )
     engine.execute('ALTER TABLE sessions ALTER COLUMN search_term TYPE text COLLATE "default"')
     engine.execute("ALTER TABLE sessions DROP CONSTRAINT sessions_project_hash_length")
@@ -324,8 +316,8 @@ def test_types_and_nullability_are_compared_on_postgresql(postgres_database: str
     findings = check(engine)
 
     assert [finding.message for finding in findings] == [
-        "table sessions is changed: column name is character varying(50), expected text;"
-        " column search_term has the collation of the database, expected C; column title_regex is nullable",
+        "table sessions is changed: column search_term has the collation of the database, expected C;"
+        " column title_regex is nullable; column model_used is character varying(50), expected text",
         "constraint sessions_project_hash_length of sessions is missing",
     ]
     engine.close()

@@ -47,8 +47,8 @@ def test_a_fresh_database_gets_the_whole_schema_with_every_migration_recorded(en
     assert result.seconds > 0
 
 
-def test_a_current_database_is_left_alone(engine: Engine) -> None:
-    migrate(engine)
+def test_a_current_database_is_left_alone(migrated_engine: Engine) -> None:
+    engine = migrated_engine
 
     again = migrate(engine)
 
@@ -75,8 +75,8 @@ def test_a_current_database_needs_no_right_to_write(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_tables_of_the_app_beside_ours_make_no_difference(engine: Engine) -> None:
-    migrate(engine)
+def test_tables_of_the_app_beside_ours_make_no_difference(migrated_engine: Engine) -> None:
+    engine = migrated_engine
     engine.write("CREATE TABLE own (id INTEGER PRIMARY KEY)")
 
     assert migrate(engine).nothing_to_do
@@ -95,8 +95,8 @@ def test_an_older_table_of_our_name_keeps_its_rows_or_stays_as_it_is(engine: Eng
     assert engine.fetch_all("SELECT id FROM sessions") == [("kept",)]
 
 
-def test_a_half_made_database_is_completed(engine: Engine) -> None:
-    migrate(engine)
+def test_a_half_made_database_is_completed(migrated_engine: Engine) -> None:
+    engine = migrated_engine
     engine.write("DROP TABLE included_files")
     engine.write("DROP INDEX sessions_name")
 
@@ -107,8 +107,8 @@ def test_a_half_made_database_is_completed(engine: Engine) -> None:
     assert migrate(engine).nothing_to_do
 
 
-def test_a_missing_record_is_taken_over_by_shape(engine: Engine) -> None:
-    migrate(engine)
+def test_a_missing_record_is_taken_over_by_shape(migrated_engine: Engine) -> None:
+    engine = migrated_engine
     engine.write("DELETE FROM migrations")
     engine.write("DELETE FROM migrations_journal")
 
@@ -193,8 +193,8 @@ def test_a_later_table_comes_with_its_rows_and_they_come_once(engine: Engine, ap
     assert engine.fetch_all("SELECT id FROM kinds") == []
 
 
-def test_a_database_without_a_record_gets_the_rows_of_tables_that_it_lacks(engine: Engine) -> None:
-    migrate(engine)
+def test_a_database_without_a_record_gets_the_rows_of_tables_that_it_lacks(migrated_engine: Engine) -> None:
+    engine = migrated_engine
     before = engine.fetch_all("SELECT * FROM resource_tiers ORDER BY id")
     engine.write("DELETE FROM migrations")
     for table in ("user_preferences", "onboarding_sessions", "chat_messages", "chat_sessions", "sandboxes"):

@@ -15,7 +15,6 @@ import datalayer.domains
 from datalayer.engine.opening import open_engine
 from datalayer.schema import catalog
 from datalayer.schema.history import consolidated_sql, package_folder
-from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Schema, read_text
 from datalayer.schema.squash.replay import replayed
@@ -66,9 +65,8 @@ def test_every_table_that_the_numbered_files_lead_to_is_a_model_s() -> None:
     assert {name: declared(model) for name, model in models().items() if name in tables} == tables
 
 
-def test_every_table_on_postgresql_is_a_model_s(postgres_database: str) -> None:
-    with closing(open_engine(postgres_database)) as engine:
-        migrate(engine)
+def test_every_table_on_postgresql_is_a_model_s(migrated_postgres: str) -> None:
+    with closing(open_engine(migrated_postgres)) as engine:
         found = catalog.read(engine).tables
 
     tables = {

@@ -94,8 +94,13 @@ def test_a_reset_of_everything_leaves_nothing_of_others(engine: Engine, tmp_path
     assert migrate(engine, target).nothing_to_do
 
 
-def test_the_package_itself_is_reset_with_its_migrations_recorded(engine: Engine) -> None:
-    migrate(engine)
+@pytest.mark.parametrize("migrated_engine", ["sqlite", "postgresql"], indirect=True)
+def test_the_package_itself_is_reset_with_its_migrations_recorded(
+    migrated_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    engine = migrated_engine
     names = engine.fetch_all("SELECT name FROM migrations")
     engine.write("INSERT INTO key_value_store (key, value) VALUES ('a', '1')")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from schema.pairs import Outcome, Pair
 
@@ -144,11 +142,10 @@ TYPED = [
 
 
 @pytest.fixture
-def prepared(pair_of: Callable[[str], Pair]) -> Pair:
-    pair = pair_of(consolidated_sql())
+def prepared(package_pair: Pair) -> Pair:
     for statement in (*PREPARE, "INSERT INTO migrations (name) VALUES ('one')"):
-        assert pair.run(statement) == Outcome()
-    return pair
+        assert package_pair.run(statement) == Outcome()
+    return package_pair
 
 
 def test_every_rule_is_refused_alike_on_both_engines(prepared: Pair) -> None:

@@ -77,6 +77,7 @@ def test_the_package_s_file_is_what_squash_makes_of_its_numbered_files() -> None
     assert made.files == tuple(file.name for file in package_folder().files())
 
 
+@pytest.mark.slow
 def test_the_package_s_file_makes_the_same_postgresql_schema(postgres_database: str) -> None:
     with closing(open_engine(postgres_database)) as engine:
         squash(package_folder(), postgres=engine)

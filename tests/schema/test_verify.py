@@ -11,7 +11,6 @@ import pytest
 from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.schema.history import package_folder
-from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.run import run
 from datalayer.schema.squash.squashing import squash
@@ -55,10 +54,8 @@ def test_a_database_at_its_files_is_verified(sqlite: Engine, folder: Folder) -> 
     assert done.applied == ("0001_person", "0002_pet")
 
 
-def test_the_package_s_own_schema_is_verified_on_both_engines(engine: Engine) -> None:
-    migrate(engine)
-
-    assert verify_database(engine, package_folder()).findings == ()
+def test_the_package_s_own_schema_is_verified_on_both_engines(migrated_engine: Engine) -> None:
+    assert verify_database(migrated_engine, package_folder()).findings == ()
 
 
 def test_files_that_are_pending_are_not_expected_in_the_database(tmp_path: Path, folder: Folder) -> None:
@@ -180,9 +177,8 @@ def test_postgresql_drift_from_files_in_its_own_sql_is_found(tmp_path: Path, pos
         assert engine.fetch_all("SELECT 1 FROM pg_database WHERE datname LIKE 'datalayer_rehearsal%'") == []
 
 
-def test_postgresql_drift_from_files_in_sqlite_s_words_is_closed(postgres_database: str) -> None:
-    with closing(open_engine(postgres_database)) as engine:
-        migrate(engine)
+def test_postgresql_drift_from_files_in_sqlite_s_words_is_closed(migrated_postgres: str) -> None:
+    with closing(open_engine(migrated_postgres)) as engine:
         engine.execute("DROP INDEX sessions_name")
         engine.execute("ALTER TABLE sessions ALTER name DROP NOT NULL")
 

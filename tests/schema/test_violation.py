@@ -22,7 +22,6 @@ from datalayer.errors import (
     NotNullViolation,
     UniqueViolation,
 )
-from datalayer.schema.history import consolidated_sql
 from datalayer.schema.violation import complete
 from datalayer.store import Store, connect
 
@@ -37,8 +36,8 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def stores(pair_of: Callable[[str], Pair]) -> tuple[Store, Store]:
-    pair = pair_of(consolidated_sql())
+def stores(package_pair: Pair) -> tuple[Store, Store]:
+    pair = package_pair
     for statement in (*PREPARE, "INSERT INTO migrations (name) VALUES ('one')"):
         assert pair.run(statement) == Outcome()
     return Store(pair.sqlite), Store(pair.postgres)

@@ -285,9 +285,8 @@ def test_work_is_not_done_twice_because_the_database_was_busy(tmp_path: Path) ->
         other.close()
 
 
-def test_worker_shares_a_pool_of_connections(postgres_database: str) -> None:
-    with connect(postgres_database, pool=2) as store:
-        store.migrate()
+def test_worker_shares_a_pool_of_connections(migrated_postgres: str) -> None:
+    with connect(migrated_postgres, pool=2) as store:
         with at_work(Worker(store.jobs, {"t": lambda context: context.job.prompt})):
             job = store.jobs.enqueue("t", "hello")
 

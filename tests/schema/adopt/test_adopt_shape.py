@@ -14,7 +14,6 @@ from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.schema import history
 from datalayer.schema.adopt.shape import by_shape, check_names
-from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import Folder
 
 Apply = Callable[[Engine, int], None]
@@ -93,10 +92,9 @@ def test_journals_count_on_neither_side(either: Engine, folder: Folder, apply_fi
     assert found.extra == ()
 
 
-def test_the_packages_own_folder_is_known_by_shape(either: Engine) -> None:
-    migrate(either)
-
-    found = by_shape(either, history.package_folder())
+@pytest.mark.parametrize("migrated_engine", ["memory", "postgresql"], indirect=True)
+def test_the_packages_own_folder_is_known_by_shape(migrated_engine: Engine) -> None:
+    found = by_shape(migrated_engine, history.package_folder())
 
     assert found.exact
     assert found.names == tuple(file.name for file in history.package_files())

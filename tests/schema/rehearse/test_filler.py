@@ -12,7 +12,7 @@ from support.rebuild_cases import all_cases
 from support.sampling import some
 
 from datalayer.engine.opening import open_engine
-from datalayer.schema.history import consolidated_sql
+from datalayer.schema.history import package_folder
 from datalayer.schema.migrator import migrate
 from datalayer.schema.rehearse import bed_postgres, bed_sqlite
 from datalayer.schema.rehearse.filler import Filled, fill
@@ -132,6 +132,7 @@ def test_every_table_of_an_awkward_schema_gets_rows(name: str) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_every_table_of_the_package_gets_rows_on_both_engines(postgres_database: str) -> None:
     engines = [open_engine(":memory:"), open_engine(postgres_database)]
     for engine, bed_of in zip(engines, (bed_sqlite, bed_postgres)):
@@ -173,7 +174,7 @@ def test_every_schema_of_the_table_of_rebuilds_is_filled() -> None:
 
 
 def test_references_that_may_be_empty_are_filled_too() -> None:
-    connection, _ = filled(consolidated_sql())
+    connection, _ = filled(package_folder().of_domains([]).script())
 
     assert connection.execute(
         "SELECT count(*) FROM background_jobs WHERE session_id IS NOT NULL"

@@ -76,6 +76,7 @@ def test_foreign_keys_can_be_switched_off_in_prismas_files(tmp_path: Path) -> No
     assert ["D001" in found for found in told] == [False, True]
 
 
+@pytest.mark.slow
 def test_the_package_has_nothing_to_tell() -> None:
     assert validate(package_folder()) == []
 
