@@ -269,12 +269,26 @@ class _Maker:
             )
         ] or choices
         if fitting:
+            fitting = [one for one in fitting if self._leaves_a_choice(reference, one)] or fitting
             chosen = fitting[0] if is_first else self.random.choice(fitting)
             row.update(zip(reference.columns, chosen))
         elif all(self.table.column(name).is_not_null for name in reference.columns):
             return
         else:
             self._leave(row, reference)
+
+    def _leaves_a_choice(self, reference: Reference, chosen: tuple[Value, ...]) -> bool:
+        """Whether the references that share columns with this one can refer to something then."""
+        values = dict(zip(reference.columns, chosen))
+        others = (other for other in self.references if other is not reference)
+        return all(
+            any(
+                all(values.get(name, value) == value for name, value in zip(other.columns, choice))
+                for choice in self.references[other]
+            )
+            for other in others
+            if set(other.columns) & set(reference.columns)
+        )
 
     def _options(self, column: Column) -> list[Value]:
         return values_of(column, self.table.rules, self.work.number, self.random) or [None]
