@@ -23,13 +23,14 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.snapshot import Schema, read, read_text
 from datalayer.schema.target import target_of
 
-TABLES = [table.name for table in read_text(consolidated_sql()).tables]
+# the words of a full-text index stand in tables of SQLite's own
+TABLES = [table.name for table in read_text(consolidated_sql()).tables if table.kind == "table"]
 ROOT = Path(__file__).parents[2]
 
 
 def tables_of(engine: Engine) -> set[str]:
     if engine.dialect.name == "sqlite":
-        return {table.name for table in live(engine).tables}
+        return {table.name for table in live(engine).tables if table.kind == "table"}
     return set(catalog.read(engine).tables)
 
 
