@@ -35,6 +35,7 @@ DOCUMENTS = 20_000
 WORDS = 60
 USERS = 20
 VERSIONS = 200
+TOKENS = 400
 MEGABYTE = 1_000_000
 TEXT = "The quick brown fox jumps over the lazy dog. " * 20
 OURS, BY_HAND, BARE = "datalayer", "by hand", "without search"
@@ -121,7 +122,7 @@ def _measure(settings: Settings, engine: str, target_of: Callable[[str], str]) -
     with ExitStack() as stack:
         documents = _documents(settings.size(DOCUMENTS, least=100))
         sides = {
-            name: _side(stack, settings.folder / f"{engine} {name}", target_of(name), documents, domains)
+            name: _side(stack, settings, f"{engine} {name}", target_of(name), documents, domains)
             for name, domains in ((OURS, None), (BY_HAND, None), (BARE, ("sandboxes",)))
         }
         return [_operations(settings, engine, sides), _index_cost(settings, engine, sides, documents)]
@@ -132,14 +133,16 @@ def _measure(settings: Settings, engine: str, target_of: Callable[[str], str]) -
 
 def _side(
     stack: ExitStack,
-    folder: Path,
+    settings: Settings,
+    name: str,
     target: str,
     documents: Sequence[tuple[str, str]],
     domains: Sequence[str] | None,
 ) -> Side:
+    folder = settings.folder / name
     folder.mkdir()
-    name, key = new_key()
-    options: dict[str, Any] = {"keys": KeyRing({name: key}), "data_dir": folder, "domains": domains}
+    key_id, key = new_key()
+    options: dict[str, Any] = {"keys": KeyRing({key_id: key}), "data_dir": folder, "domains": domains}
     store = stack.enter_context(datalayer.connect(target, **options))
     store.migrate()
     maker = stack.enter_context(datalayer.connect(target, **options))
@@ -152,16 +155,16 @@ def _side(
             for title, content in documents
         )
         if domains is None:
-            _fill(side)
+            _fill(side, settings)
     # words that were just loaded wait in a list, which PostgreSQL's own housekeeping would have emptied
     side.hand.write("VACUUM ANALYZE" if target.startswith("postgresql:") else "ANALYZE")
     return side
 
 
-def _fill(side: Side) -> None:
+def _fill(side: Side, settings: Settings) -> None:
     store, user = side.store, side.user
     draft = store.drafts.create(user, title="Letter", content=TEXT).draft
-    for number in range(VERSIONS):
+    for number in range(settings.size(VERSIONS)):
         store.drafts.add_version(draft.id, f"{number} {TEXT}", user_id=user)
     side.draft_id = draft.id
     side.thread_id = store.builder.create_thread(user, "Shop").id
@@ -175,7 +178,8 @@ def _fill(side: Side) -> None:
     sandbox = store.sandboxes.create(user, name="Sandbox")
     side.session_id = store.sandboxes.chats.create(sandbox.id, user_id=user).id
     store.providers.credentials.set_api_key(user, "openai", "sk-1234567890-1234567890-abcd")
-    side.tokens = [store.accounts.sessions.open(side.users[n % USERS]).token for n in range(500)]
+    tokens = range(settings.size(TOKENS))
+    side.tokens = [store.accounts.sessions.open(side.users[n % USERS]).token for n in tokens]
 
 
 def _documents(count: int) -> list[tuple[str, str]]:
@@ -372,7 +376,7 @@ OPERATIONS = (
     ),
     Operation(
         "accounts: session of a token",
-        400,
+        TOKENS,
         _each(lambda s, n: s.store.accounts.sessions.get_by_token(s.tokens[n])),
         _each(lambda s, n: s.hand.session_of(s.tokens[n])),
     ),
@@ -414,9 +418,10 @@ def _take_turns(
                 work, prepare = both[who]
                 if prepare is not None:
                     prepare(sides[who], count)
-                measured = timed(partial(work, sides[who], count))
-                if number >= 0:
-                    spent[name][who].append(measured)
+                if number < 0:
+                    work(sides[who], count)
+                else:
+                    spent[name][who].append(timed(partial(work, sides[who], count)))
     return spent
 
 
