@@ -82,7 +82,7 @@ def read(engine: Engine, found: Catalog) -> Ddl:
     # references last: they need the keys of other tables
     after += [text for kinds in ("pucx", "f") for text in _constraints(found, kinds)]
     for table in found.tables.values():
-        after += [index.definition for index in table.indexes.values() if index.name not in table.constraints]
+        after += [index.definition for index in table.indexes.values() if index.constraint is None]
     after += [f"CREATE VIEW {quote(name)} AS {text}" for name, text in engine.fetch_all(_VIEWS, (schema,))]
     after += [definition for table in found.tables.values() for definition, _ in table.triggers.values()]
     return Ddl(before, after)
