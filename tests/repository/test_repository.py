@@ -131,6 +131,23 @@ def test_conditions_are_equalities_lists_none_and_expressions(notes: Notes) -> N
     assert titles(notes.find(Note.title.contains("%"))) == []
 
 
+def test_a_sibling_is_made_once_and_is_plain_also_beside_a_view(notes: Notes) -> None:
+    sibling = notes.sibling(Document)
+
+    assert notes.sibling(Document) is sibling
+    assert notes.for_update().sibling(Document) is sibling
+    assert type(sibling) is Repository
+
+
+def test_a_condition_may_be_sql_with_parameters(notes: Notes) -> None:
+    notes.add_many({"title": title} for title in ("a", "b", "c"))
+    mark = notes.engine.dialect.placeholder
+
+    found = notes.find(peewee.SQL(f"title = {mark} OR title = {mark}", ("a", "b")), title=["b", "c"])
+
+    assert [note.title for note in found] == ["b"]
+
+
 def test_order_is_the_key_s_unless_asked_and_null_sorts_first(notes: Notes) -> None:
     for title, size in (("b", 2), ("a", None), ("c", 1)):
         notes.add(title=title, size=size)
