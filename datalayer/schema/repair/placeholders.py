@@ -21,7 +21,7 @@ from datalayer.schema.repair.rowset import Rowset
 from datalayer.schema.snapshot import Column, Schema, Table, Trigger
 from datalayer.schema.tokens import fold, quote, tokenize
 
-__all__ = ["REASON", "Placeholders", "broken_reference", "parent_columns"]
+__all__ = ["REASON", "Placeholders", "broken_reference", "parent_columns", "refers"]
 
 REASON = "placeholder for a lost row"
 """What lost_and_found says of each."""
@@ -29,7 +29,8 @@ REASON = "placeholder for a lost row"
 _DEPTH = 8
 _SEARCHES = 5
 _BATCH = 500
-_KEYS = 20
+_KEYS = 6
+_FAILURES = 50
 _SEEN = 10_000
 _REFUSALS = (sqlite3.Error, OverflowError, UnicodeError)
 Key = tuple[Stored, ...]
@@ -78,6 +79,8 @@ class Placeholders:
         self._triggers = [trigger for trigger in triggers if _only_looks(trigger)]
         self._moulds: dict[tuple[str, ...], _Mould] = {}
         self._shared: dict[tuple[str, ...], Key] = {}
+        self._busy: list[str] = []
+        self._failures: Counter[str] = Counter()
         # what was made and not yet noted: a savepoint that is rolled back takes the end of it away
         self._log: list[tuple[Table, tuple[str, ...], Key]] = []
 
@@ -131,9 +134,10 @@ class Placeholders:
 
     def _add(self, table: Table, columns: tuple[str, ...], key: Key, depth: int = 0) -> bool:
         """Make a row, unless there is one; say whether one is there."""
-        if depth > _DEPTH or None in key:
+        if depth > _DEPTH or None in key or self._failures[table.name] > _FAILURES:
             return False
         mark, is_made = len(self._log), False
+        self._busy.append(table.name)
         self._connection.execute("SAVEPOINT placeholder")
         try:
             if self._is_there(table, columns, key):
@@ -143,8 +147,10 @@ class Placeholders:
                 is_made = referred is not None and self._fill(table, columns, key, referred)
         except _REFUSALS:
             is_made = False
+        self._busy.pop()
         if not is_made:
             self._connection.execute("ROLLBACK TO placeholder")
+            self._failures[table.name] += 1
             del self._log[mark:]
             self._shared.clear()
         self._connection.execute("RELEASE placeholder")
@@ -290,7 +296,8 @@ class Placeholders:
         if place in self._shared and not any(fold(name) in known for name in key.columns):
             return self._shared[place]
         fixed = [known.get(fold(name)) for name in key.columns]
-        for values in self._free_keys(parent, names, fixed):
+        # a row that waits for this one cannot be what it refers to
+        for values in () if parent.name in self._busy else self._free_keys(parent, names, fixed):
             if not self._is_there(parent, names, values) and self._add(parent, names, values, depth + 1):
                 self._shared[place] = values
                 return values
@@ -346,9 +353,14 @@ class Placeholders:
 def broken_reference(key: ForeignKey, parent: Table, names: Sequence[str]) -> str:
     """Give what holds for the rows that refer to nothing, as SQL over `t0`."""
     given = " AND ".join(f"t0.{quote(name)} IS NOT NULL" for name in key.columns)
-    # on the left stands the parent's column, whose collation counts: sqlite.org/foreignkeys.html, 4.1
-    same = " AND ".join(f"p.{quote(theirs)} = t0.{quote(mine)}" for theirs, mine in zip(names, key.columns))
-    return f"{given} AND NOT EXISTS (SELECT 1 FROM {quote(parent.name)} AS p WHERE {same})"
+    return f"{given} AND NOT EXISTS (SELECT 1 FROM {quote(parent.name)} AS p WHERE {refers(key, names)})"
+
+
+def refers(key: ForeignKey, names: Sequence[str]) -> str:
+    """Give what holds where a row `t0` refers to a row `p` by its columns of these names."""
+    # the parent's collation and affinity count, and not the child's: sqlite.org/foreignkeys.html, 4.1;
+    # a comparison takes the collation of its left side, and the + hides the affinity of its right
+    return " AND ".join(f"p.{quote(theirs)} = +t0.{quote(mine)}" for theirs, mine in zip(names, key.columns))
 
 
 def _same(columns: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from datalayer.schema.repair.placeholders import Placeholders, broken_reference, parent_columns
+from datalayer.schema.repair.placeholders import Placeholders, broken_reference, parent_columns, refers
 from datalayer.schema.repair.quarantine import is_lost_and_found, keep_copies, move
 from datalayer.schema.repair.report import Step
 from datalayer.schema.repair.rowset import Rowset
@@ -240,13 +240,8 @@ def _hanging(schema: Schema, gone: Rowset) -> Iterator[tuple[Table, str]]:
             names = parent_columns(key, gone.table)
             if fold(key.parent) != fold(gone.table.name) or not names or _stays(key, table):
                 continue
-            same = " AND ".join(
-                f"p.{quote(theirs)} = t0.{quote(mine)}" for theirs, mine in zip(names, key.columns)
-            )
-            yield (
-                table,
-                f"EXISTS (SELECT 1 FROM {quote(gone.table.name)} AS p WHERE {same} AND {gone.holds('p')})",
-            )
+            found = f"{refers(key, names)} AND {gone.holds('p')}"
+            yield table, f"EXISTS (SELECT 1 FROM {quote(gone.table.name)} AS p WHERE {found})"
 
 
 def _count(connection: sqlite3.Connection, table: Table, condition: str) -> int:
