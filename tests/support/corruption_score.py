@@ -3,7 +3,7 @@
 In place: a row is in its table with its rowid or key and every value. False: a row in a table that the newest
 committed state does not have - resurrected (deleted before), stale (an older version), altered (a damaged row
 with other values) or invented. Rows that a program makes for lost parents, so that their children can stay,
-are counted apart.
+and names in lost_and_found as placeholders are counted apart.
 """
 
 from __future__ import annotations
@@ -160,11 +160,12 @@ def _compare(damage: Damage, target: Path, found: Score) -> None:
     specs = {spec.name: spec for spec in (*damage.base.truth.specs, *damage.truth.specs)}
     returned: dict[str, dict[Any, tuple[Any, ...]]] = {}
     aside: set[tuple[Any, ...]] = set()
+    marked: set[tuple[Any, ...]] = set()
     if target.exists() and found.outcome == "recovered":
         with closing(sqlite3.connect(target, isolation_level=None)) as connection:
             connection.text_factory = text_of
             returned = {name: read_rows(connection, spec) for name, spec in specs.items()}
-            aside = _set_aside(connection)
+            aside, marked = _set_aside(connection), _set_aside(connection, _MARK)
             found.faults = faults_of(connection, damage.base)
     left, covered, hanging = _what_is_left(damage)
     free = damage.excused | hanging
@@ -181,14 +182,17 @@ def _compare(damage: Damage, target: Path, found: Score) -> None:
         for key, values in given.items():
             if (name, key) in free or (key in rows and rows[key].values == values):
                 continue
-            if key in rows and (name, key) not in left and _is_placeholder(values, rows[key].values):
+            if (name, key) not in left and not marked.isdisjoint(_as_set_aside(spec, values)):
                 found.placeholders += 1
             else:
                 found.false[_cause(key in rows, (name, key, values) in damage.past)] += 1
 
 
-def _set_aside(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
-    """Give the values of all rows in tables lost_and_found, whose columns c0, c1, ... hold them."""
+_MARK = "reason = 'placeholder for a lost row'"
+
+
+def _set_aside(connection: sqlite3.Connection, where: str = "true") -> set[tuple[Any, ...]]:
+    """Give the values of rows in tables lost_and_found, whose columns c0, c1, ... hold them."""
     tables = (
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'lost~_and~_found%' ESCAPE '~'"
     )
@@ -198,7 +202,9 @@ def _set_aside(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
             columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
             named = ", ".join(column for column in columns if column[:1] == "c" and column[1:].isdigit())
             if named:
-                found.update(map(_trimmed, connection.execute(f'SELECT {named} FROM "{table}"')))
+                found.update(
+                    map(_trimmed, connection.execute(f'SELECT {named} FROM "{table}" WHERE {where}'))
+                )
     return found
 
 
@@ -226,14 +232,6 @@ def _count(found: Score, name: str, is_exact: bool, is_left: bool, is_covered: b
         found.rebuilt += is_exact
     else:
         found.mended += is_exact
-
-
-def _is_placeholder(given: tuple[Any, ...], true: tuple[Any, ...]) -> bool:
-    """Whether a row stands for a lost parent: beside its key it says no more than "lost" and nothing."""
-    bare = (None, "", b"", 0, 1)
-    rest = [held for held, was in zip(given, true) if held != was and held not in bare]
-    same = [held for held, was in zip(given, true) if held == was and held not in bare]
-    return len(same) <= 2 and all(isinstance(held, str) and held.startswith("lost ") for held in rest)
 
 
 def _cause(is_known: bool, was: bool) -> str:
