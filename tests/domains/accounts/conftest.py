@@ -1,10 +1,8 @@
-"""accounts  the store's users, with passwords that cost next to nothing and a key ring
-clock     the store's clock, which stands still until the test moves it"""
+"""accounts  the store's users, with passwords that cost next to nothing and a key ring"""
 
 from __future__ import annotations
 
 import pytest
-from support.clock import Clock
 
 from datalayer.domains.accounts import Accounts, PasswordCost
 from datalayer.store import Store
@@ -19,10 +17,3 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def accounts(store: Store) -> Accounts:
     store.accounts.password_cost = PasswordCost(ln=4, r=1, p=1)
     return store.accounts
-
-
-@pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock

@@ -1,6 +1,4 @@
-"""activity   the activity of a store on every engine, with the users ada and bob
-clock      the store's clock, which stands still until the test moves it
-"""
+"""activity   the activity of a store on every engine, with the users ada and bob"""
 
 from __future__ import annotations
 
@@ -9,13 +7,6 @@ from support.clock import Clock
 
 from datalayer.domains.activity import Activity
 from datalayer.store import Store
-
-
-@pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock
 
 
 @pytest.fixture

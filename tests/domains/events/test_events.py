@@ -18,13 +18,6 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock
-
-
-@pytest.fixture
 def today(clock: Clock) -> date:
     return clock().astimezone(UTC).date()
 

@@ -1,5 +1,4 @@
 """jobs       the jobs of a store on every engine
-clock      the store's clock, which stands still until the test moves it
 session    the id of a session
 """
 
@@ -11,13 +10,6 @@ from support.clock import Clock
 from datalayer.domains.jobs import Jobs
 from datalayer.repository.fields import new_id
 from datalayer.store import Store
-
-
-@pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock
 
 
 @pytest.fixture

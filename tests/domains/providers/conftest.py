@@ -1,11 +1,10 @@
 """providers  the store's providers, with a key ring in the environment
 ada, eve   the ids of two users
-clock      the store's clock, which stands still until the test moves it"""
+"""
 
 from __future__ import annotations
 
 import pytest
-from support.clock import Clock
 
 from datalayer.domains.providers import Providers
 from datalayer.store import Store
@@ -30,10 +29,3 @@ def ada(store: Store) -> str:
 @pytest.fixture
 def eve(store: Store) -> str:
     return make_user(store).id
-
-
-@pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock

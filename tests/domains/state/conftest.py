@@ -1,21 +1,11 @@
-"""keys   the app's keys (key_value_store) or a project's (cached_state), on every engine
-clock  the store's clock, which stands still until the test moves it
-"""
+"""keys   the app's keys (key_value_store) or a project's (cached_state), on every engine"""
 
 from __future__ import annotations
 
 import pytest
-from support.clock import Clock
 
 from datalayer.repository.keyvalue import KeyValues
 from datalayer.store import Store
-
-
-@pytest.fixture
-def clock(store: Store) -> Clock:
-    clock = Clock()
-    store.engine.clock = clock
-    return clock
 
 
 @pytest.fixture(params=["kv", "cache"])
