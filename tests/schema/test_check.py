@@ -308,7 +308,8 @@ def test_a_trigger_whose_function_was_changed_is_found(migrated_postgres: str) -
 def test_types_and_nullability_are_compared_on_postgresql(migrated_postgres: str) -> None:
     engine = open_engine(migrated_postgres)
     engine.execute(
-        "ALTER TABLE sessions ALTER COLUMN model_used TYPE varchar(50), ALTER COLUMN title_regex DROP NOT NULL"
+        "ALTER TABLE sessions ALTER COLUMN model_used TYPE varchar(50),"
+        " ALTER COLUMN title_regex DROP NOT NULL"
     )
     engine.execute('ALTER TABLE sessions ALTER COLUMN search_term TYPE text COLLATE "default"')
     engine.execute("ALTER TABLE sessions DROP CONSTRAINT sessions_project_hash_length")

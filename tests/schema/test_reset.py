@@ -141,7 +141,7 @@ def test_what_leans_on_a_table_is_a_reason_to_refuse(
 @pytest.fixture
 def file_engine(tmp_path: Path) -> Iterator[Engine]:
     opened = open_engine(tmp_path / "app.db")
-    migrate(opened)
+    migrate(opened, target_of(domains=[]))
     opened.write(
         "INSERT INTO key_value_store (key, value)"
         " SELECT 'k' || value, '1' FROM json_each('[1,2,3,4,5,6,7,8,9]')"
