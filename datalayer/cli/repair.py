@@ -150,7 +150,7 @@ def _planned(call: Invocation, plan: RepairPlan) -> Result:
     if plan.is_empty:
         return _nothing(call, plan, plan.as_object())
     words = ["datalayer", "repair", *_options(call), *(["--yes"] if plan.is_lossy else [])]
-    blocks: list[str | Table] = [_steps(plan), *_outcomes(plan), *_left(plan.left)]
+    blocks: list[str | Table] = [_steps(plan), *_choices(plan), *_outcomes(plan), *_left(plan.left)]
     facts = {**plan.as_object(), "nothing_to_do": False}
     return Result(facts, blocks, _findings(plan.left), shlex.join(words), exit_code=1)
 
@@ -162,7 +162,7 @@ def _done(call: Invocation, report: RepairReport) -> Result:
     where = f" into {report.output}" if call.arguments.output else ""
     way = "salvaged" if plan.way == "salvage" else "repaired"
     head = f"{call.address.display}: {way}{where} in {report.seconds:.2f} s"
-    blocks: list[str | Table] = [_steps(plan), *_outcomes(plan), *_left(plan.left), head]
+    blocks: list[str | Table] = [_steps(plan), *_choices(plan), *_outcomes(plan), *_left(plan.left), head]
     if report.evidence is not None:
         blocks.append(
             f"every original byte is kept in {report.evidence}; to take it back: datalayer repair --undo"
@@ -195,6 +195,11 @@ def _steps(plan: RepairPlan) -> Table:
         [step.action, step.table, step.object, step.count, step.reason, step.choice] for step in plan.steps
     ]
     return Table(("cure", "table", "object", "count", "why", "what is done"), rows, frozenset({"count"}))
+
+
+def _choices(plan: RepairPlan) -> list[str | Table]:
+    # said in full: these are what somebody may want to decide otherwise
+    return [f"{step.action}, {step.table}: {step}" for step in plan.steps if "a backup may" in step.choice]
 
 
 def _outcomes(plan: RepairPlan) -> list[str | Table]:

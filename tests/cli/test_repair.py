@@ -65,6 +65,25 @@ def test_what_moves_rows_needs_the_word(run: Run, path: Path, schema: Path) -> N
     assert "datalayer repair --undo" in done.out
 
 
+def test_placeholders_are_planned_counted_and_asked_for(run: Run, tmp_path: Path, schema: Path) -> None:
+    path = make(tmp_path / "many.db", notes=300)
+    damage(path, "DELETE FROM owners WHERE id BETWEEN 10 AND 19")
+    words = ("repair", "--schema", schema, "--database", path)
+
+    planned, told, refused = run(*words, "--dry-run", "--json"), run(*words, "--dry-run"), run(*words)
+
+    [step] = [step for step in planned.json["steps"] if step["action"] == "placeholder"]
+    assert (step["table"], step["count"], step["lossy"]) == ("owners", 10, True)
+    assert "100 of 300 rows of notes would have to move" in step["choice"]
+    assert planned.json["tables"]["owners"]["made"] == 10
+    assert "placeholders" in told.out and "a backup may still have the rows of owners" in told.out
+    assert refused.code == 2 and "10 placeholders are made for lost rows" in refused.err
+    done = run(*words, "--yes", "--json")
+    assert (done.code, done.json["tables"]["owners"]["made"]) == (0, 10)
+    assert rows(path, "SELECT count(*) FROM notes") == [(300,)]
+    assert run(*words).code == 0
+
+
 def test_check_db_repairs_too(run: Run, path: Path, schema: Path) -> None:
     DAMAGES["check"](path)
     words = ("check-db", "--schema", schema, "--database", path)

@@ -239,7 +239,8 @@ def test_rows_whose_parent_is_gone_have_no_place() -> None:
     )
 
 
-def test_stubs_for_lost_parents_are_counted_apart() -> None:
+@pytest.mark.parametrize("is_named", [True, False])
+def test_stubs_for_lost_parents_are_counted_apart_where_they_are_named(is_named: bool) -> None:
     damage = damaged(UNDAMAGED, 0, "app-512")
     for page in damage.pages("index-leaf", "index-inner", table="product"):
         damage.put(page, 0, bytes(damage.size))
@@ -251,11 +252,16 @@ def test_stubs_for_lost_parents_are_counted_apart() -> None:
             connection.executemany(
                 insert, [[*key, f"lost {key[0]}"] for key in damage.truth.tables["product"]]
             )
+            if is_named:
+                connection.execute("CREATE TABLE lost_and_found (reason TEXT, c0, c1, c2)")
+                reason = "placeholder for a lost row"
+                sql = "INSERT INTO lost_and_found SELECT ?, code, title, price FROM product"
+                connection.execute(sql, (reason,))
 
     found = score(damage, UNDAMAGED, 0, careful)
 
-    assert found.placeholders == len(damage.truth.tables["product"])
-    assert not found.false
+    products = len(damage.truth.tables["product"])
+    assert (found.placeholders, found.false.total()) == ((products, 0) if is_named else (0, products))
 
 
 @st.composite

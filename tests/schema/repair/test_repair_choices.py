@@ -74,6 +74,16 @@ def test_a_text_that_does_not_decode_is_kept_as_its_bytes(tmp_path: Path) -> Non
     assert rows(path, "SELECT c3 FROM lost_and_found WHERE width = 6") == [(b"A\xffB",)]
 
 
+def test_a_text_of_a_database_in_utf_16_stays_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    damage(path, "PRAGMA encoding = 'UTF-16le'", "CREATE TABLE t (a TEXT, b INTEGER CHECK (b > 0))")
+    damage(path, "INSERT INTO t VALUES ('señor', -1)")
+
+    repair(path, yes=True)
+
+    assert rows(path, "SELECT c0, c1 FROM lost_and_found") == [("señor", -1)]
+
+
 def test_of_rows_with_the_same_key_the_first_one_stays(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db", notes=0)
     DAMAGES["double-key"](path)
