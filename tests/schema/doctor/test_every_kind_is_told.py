@@ -50,7 +50,7 @@ def is_harmless(damage: Damage, folder: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("name", "seed"), some(CASES, 3))
+@pytest.mark.parametrize(("name", "seed"), some(CASES, 4))
 def test_a_kind_of_damage_is_told_and_named(name: str, seed: int, tmp_path: Path) -> None:
     damage = damaged(name, seed)
     folder = tmp_path / "damaged"
