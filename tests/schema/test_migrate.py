@@ -16,7 +16,7 @@ from datalayer.errors import DatabaseBusy, DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, history
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.check import check
-from datalayer.schema.history import applied_names, consolidated_sql, package_files
+from datalayer.schema.history import applied_names, consolidated_sql, package_files, package_folder
 from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
@@ -25,6 +25,10 @@ from datalayer.schema.target import target_of
 
 # the words of a full-text index stand in tables of SQLite's own
 TABLES = [table.name for table in read_text(consolidated_sql()).tables if table.kind == "table"]
+# what is always there, for tests to which the tables of the other domains add nothing
+BASE = target_of(domains=[])
+BASE_FILES = package_folder().of_domains([]).files()
+BASE_TABLES = [table.name for table in read_text(package_folder().of_domains([]).script()).tables]
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,14 +52,14 @@ def test_a_fresh_database_gets_the_whole_schema_with_every_migration_recorded(en
     assert result.seconds > 0
 
 
-def test_a_current_database_is_left_alone(migrated_engine: Engine) -> None:
-    engine = migrated_engine
+def test_a_current_database_is_left_alone(engine: Engine) -> None:
+    migrate(engine, BASE)
 
-    again = migrate(engine)
+    again = migrate(engine, BASE)
 
     assert again.nothing_to_do
     assert (again.applied, again.created, again.steps) == ((), (), ())
-    assert len(applied_names(engine)) == len(package_files())
+    assert len(applied_names(engine)) == len(BASE_FILES)
 
 
 def test_a_plan_tells_the_steps_and_changes_nothing(engine: Engine) -> None:
@@ -76,11 +80,11 @@ def test_a_current_database_needs_no_right_to_write(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_tables_of_the_app_beside_ours_make_no_difference(migrated_engine: Engine) -> None:
-    engine = migrated_engine
+def test_tables_of_the_app_beside_ours_make_no_difference(engine: Engine) -> None:
+    migrate(engine, BASE)
     engine.write("CREATE TABLE own (id INTEGER PRIMARY KEY)")
 
-    assert migrate(engine).nothing_to_do
+    assert migrate(engine, BASE).nothing_to_do
 
 
 def test_an_older_table_of_our_name_keeps_its_rows_or_stays_as_it_is(engine: Engine) -> None:
@@ -96,27 +100,27 @@ def test_an_older_table_of_our_name_keeps_its_rows_or_stays_as_it_is(engine: Eng
     assert engine.fetch_all("SELECT id FROM sessions") == [("kept",)]
 
 
-def test_a_half_made_database_is_completed(migrated_engine: Engine) -> None:
-    engine = migrated_engine
+def test_a_half_made_database_is_completed(engine: Engine) -> None:
+    migrate(engine, BASE)
     engine.write("DROP TABLE included_files")
     engine.write("DROP INDEX sessions_name")
 
-    result = migrate(engine)
+    result = migrate(engine, BASE)
 
     assert {"table included_files", "index sessions_name"} <= set(result.created)
     assert [one.message for one in check(engine) if one.severity == "error"] == []
-    assert migrate(engine).nothing_to_do
+    assert migrate(engine, BASE).nothing_to_do
 
 
-def test_a_missing_record_is_taken_over_by_shape(migrated_engine: Engine) -> None:
-    engine = migrated_engine
+def test_a_missing_record_is_taken_over_by_shape(engine: Engine) -> None:
+    migrate(engine, BASE)
     engine.write("DELETE FROM migrations")
     engine.write("DELETE FROM migrations_journal")
 
-    migrate(engine)
+    migrate(engine, BASE)
 
-    assert applied_names(engine) == tuple(file.name for file in package_files())
-    assert [row.name for row in journal.read(engine)] == [file.name for file in package_files()]
+    assert applied_names(engine) == tuple(file.name for file in BASE_FILES)
+    assert [row.name for row in journal.read(engine)] == [file.name for file in BASE_FILES]
 
 
 def test_a_database_of_another_program_is_told_from_an_old_one_of_ours(engine: Engine) -> None:
@@ -308,10 +312,10 @@ def test_what_postgresql_cannot_have_is_refused_before_anything_is_made(
 def test_a_schema_of_another_name_is_made_where_it_is_missing(postgres_database: str) -> None:
     engine = open_engine(postgres_database, Options(schema_name="Odd name"))
 
-    migrate(engine)
+    migrate(engine, BASE)
 
-    assert tables_of(engine) == {*TABLES, "migrations_journal"}
-    assert migrate(engine).nothing_to_do
+    assert tables_of(engine) == {*BASE_TABLES, "migrations_journal"}
+    assert migrate(engine, BASE).nothing_to_do
     engine.close()
 
 
