@@ -175,7 +175,8 @@ def _content_end(page: bytes, start: int, size: int) -> int | None:
         header = header_of(page, start)
         if header is None or not header.pointers:
             return None
-        return _last_end(page, header, size)
+        end = _last_end(page, header, size)
+        return None if end is None else max(end, _free_end(page, start, size))
     return None
 
 
@@ -193,6 +194,17 @@ def _last_end(page: bytes, header: PageHeader, size: int) -> int | None:
             None,
         )
     return cell.end
+
+
+def _free_end(page: bytes, start: int, size: int) -> int:
+    """Give the place behind the last free block, where a cell stood that was deleted; 0 without one."""
+    place, end = int.from_bytes(page[start + 1 : start + 3]), 0
+    while end < place <= size - 4:
+        end = place + int.from_bytes(page[place + 2 : place + 4])
+        if end > size:
+            return 0
+        place = int.from_bytes(page[place : place + 2])
+    return end
 
 
 def _encoding(data: bytes | FileBytes, stamps: Stamps, size: int, usable: int) -> str:

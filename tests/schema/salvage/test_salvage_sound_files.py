@@ -131,3 +131,17 @@ def test_text_that_does_not_decode_is_kept_as_its_bytes(tmp_path: Path) -> None:
 
     assert isinstance(row.values[0], BadText)
     assert bytes(row.values[0]) == b"a\xffb"
+
+
+def test_rows_deleted_at_the_ends_of_pages_are_no_reserved_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "small.db"
+    tables = (
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+        "CREATE TABLE b (c INTEGER, d INTEGER, PRIMARY KEY (c, d)) WITHOUT ROWID"
+    )
+    with closing(create(path, tables)) as connection:
+        connection.executemany("INSERT INTO a VALUES (?, ?)", [(n, f"a{n}") for n in range(50)])
+        connection.executemany("INSERT INTO b VALUES (?, 0)", [(n,) for n in range(100)])
+        connection.executescript("DELETE FROM a WHERE id < 6; DELETE FROM b WHERE c < 3;")
+
+    assert inspect(path) == []
