@@ -9,7 +9,8 @@ from __future__ import annotations
 __all__ = ["HIT_OR_MISS", "INFORMED", "SILENT", "name_of"]
 
 _PAGES = (
-    r"DL-C001 .*([Pp]age|tree|freelist|index|row|record|NULL|byte|reference|[Ff]ragment|ptrmap|cannot be read)"
+    r"DL-C001 .*([Pp]age|tree|freelist|index|row|record|NULL|byte|reference|[Ff]ragment|ptrmap)"
+    r"|DL-C001 .*cannot be read"
     r"|DL-C00[2-9] |DL-C010 |DL-C1(01|02|03|1[0-7]) |DL-C084 .*(cut short|whole number)"
 )
 _FAMILIES = {
