@@ -23,7 +23,11 @@ _TIMEOUT_S = 120
 
 # runs in the temporary folder; blocks come by standard input, so that the folder holds only what they make
 _PLAYER = """
-import json, linecache, subprocess, sys, traceback
+import json, linecache, sys, traceback
+sys.path.insert(0, sys.argv.pop())
+from support.command_forks import start
+del sys.path[0]
+run = start()
 space = {"__name__": "__main__"}
 for block in json.load(sys.stdin):
     if block["language"] == "python":
@@ -37,9 +41,9 @@ for block in json.load(sys.stdin):
         continue
     for number, command, code in block["commands"]:
         sys.stdout.flush()
-        done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL)
-        if done.returncode != code:
-            sys.exit(f"{block['document']}:{number}: $ {command}\\nexit code {done.returncode}, not {code}")
+        ended = run(command)
+        if ended != code:
+            sys.exit(f"{block['document']}:{number}: $ {command}\\nexit code {ended}, not {code}")
 """
 
 
@@ -98,7 +102,7 @@ def run_blocks(blocks: list[Block], folder: Path) -> subprocess.CompletedProcess
         if block.language in _RUN and block.not_run is None
     ]
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", _PLAYER],
+        [sys.executable, "-W", "error", "-c", _PLAYER, str(Path(__file__).parents[1])],
         input=json.dumps(story),
         cwd=work,
         env=_environment(home, programs),
