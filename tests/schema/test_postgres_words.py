@@ -69,8 +69,7 @@ def test_the_same_words_are_found_on_both_engines(engine: Engine, schema_file: P
     for page in PAGES:
         engine.write(f'INSERT INTO page (id, title, "the body") VALUES ({mark}, {mark}, {mark})', page)
 
-    asked = ["größe", "usr", "lib", "example", "org", "s", "100", "done", "élan", "elan", "snake", "14", "case"]
-    assert [(word, found(engine, word)) for word in asked] == [
+    expected = [
         ("größe", [1]),
         ("usr", [1]),
         ("lib", [1]),
@@ -85,6 +84,7 @@ def test_the_same_words_are_found_on_both_engines(engine: Engine, schema_file: P
         ("14", [3]),
         ("case", [3]),
     ]
+    assert [(word, found(engine, word)) for word, _ in expected] == expected
 
 
 def test_what_was_made_is_what_is_expected(engine: Engine, schema_file: Path) -> None:
@@ -113,7 +113,8 @@ def test_a_full_text_table_with_a_text_of_its_own_is_refused() -> None:
 
 def test_options_are_no_columns() -> None:
     words = read_word_table(
-        "CREATE VIRTUAL TABLE IF NOT EXISTS main.w USING FTS5 (a, b UNINDEXED, content = [my page], prefix='2 3')"
+        "CREATE VIRTUAL TABLE IF NOT EXISTS main.w"
+        " USING FTS5 (a, b UNINDEXED, content = [my page], prefix='2 3')"
     )
 
     assert words is not None

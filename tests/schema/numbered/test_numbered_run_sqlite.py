@@ -222,9 +222,7 @@ def test_a_trigger_a_view_and_a_virtual_table_are_compared_too(engine: Engine, t
     assert found == ["N002", "N002", "N002", "N001", "N001", "N001"]
 
 
-@pytest.mark.parametrize(
-    "engine", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.parametrize("engine", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True)
 def test_the_packages_own_files_make_its_schema(engine: Engine) -> None:
     run(engine, history.package_folder())
 

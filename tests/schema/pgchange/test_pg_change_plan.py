@@ -84,7 +84,7 @@ def test_the_package_s_own_schema_comes_back_whatever_was_taken_away(postgres_da
             "ALTER TABLE sessions ALTER COLUMN name DROP NOT NULL",
             "ALTER TABLE included_files DROP CONSTRAINT included_files_session",
             "ALTER TABLE sessions ALTER COLUMN updated_at TYPE timestamp",
-            "ALTER TABLE sessions ALTER COLUMN name TYPE varchar(50)",
+            "ALTER TABLE sessions ALTER COLUMN title_regex TYPE varchar(50)",
             "ALTER TABLE sessions ALTER COLUMN search_term DROP DEFAULT",
             "DROP TABLE key_value_store",
         ):
