@@ -29,6 +29,37 @@ from datalayer.engine.opening import open_engine
 from datalayer.store import Store, connect
 from datalayer.testing.postgres import PostgresServer
 
+_BOTH = {"sqlite", "postgresql"}
+# The slow part takes these on the engines named, where what is left is a quick guard of the same contract:
+# tests that wait or make databases of a server anew, and a file of SQLite where memory has the same rules. The
+# first that fits counts.
+_SLOW_ON = {
+    "cli/test_answers.py": {"postgresql"},
+    "domains/attachments": _BOTH,
+    "domains/jobs/test_worker.py": _BOTH,
+    "domains/state/test_get_or_compute.py": _BOTH,
+    "domains/state/test_watch.py": _BOTH,
+    "domains/test_": set[str](),
+    "domains/": {"sqlite"},
+    "repository/test_changes.py": _BOTH,
+    "schema/test_check.py": {"postgresql"},
+    "schema/test_migrate.py": {"postgresql"},
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the slow part what `_SLOW_ON` says."""
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is None:
+            continue
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        slow = next((engines for part, engines in _SLOW_ON.items() if place.startswith(part)), set[str]())
+        if any(value in slow for value in spec.params.values() if isinstance(value, str)):
+            item.add_marker(pytest.mark.slow)
+
+
 # No deadlines: on a busy machine they fail tests that are right.
 # fast, for a developer: new examples each time. ci: the same ones on every run, three times as many.
 settings.register_profile(

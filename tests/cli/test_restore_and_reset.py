@@ -214,6 +214,7 @@ def test_a_number_that_makes_no_sense_is_a_mistake_of_usage(
 # -- a server ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_server_has_its_backups_in_the_data_folder_and_no_password_in_them(
     run: Run, migrated_postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
