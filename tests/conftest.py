@@ -31,8 +31,8 @@ from datalayer.testing.postgres import PostgresServer
 
 _BOTH = {"sqlite", "postgresql"}
 # The slow part takes these on the engines named, where what is left is a quick guard of the same contract:
-# tests that wait or make databases of a server anew, and a file of SQLite where memory has the same rules. The
-# first that fits counts.
+# tests that wait or make databases of a server anew, and a file of SQLite where memory has the same rules.
+# The first that fits counts.
 _SLOW_ON = {
     "cli/test_answers.py": {"postgresql"},
     "domains/attachments": _BOTH,
