@@ -89,7 +89,8 @@ class Builder(Repository[BuilderThread]):
             NotFound: the user has no such thread.
             CheckViolation: the title has more than 255 characters.
         """
-        self._touch(key, user_id, title=title)
+        if not self.update_where(id=key, user_id=user_id, changes={"title": title}):
+            raise self._not_found(key)
 
     def duplicate(
         self, key: str, *, user_id: str, title: str | None = None, with_messages: bool = True
@@ -268,10 +269,14 @@ class Builder(Repository[BuilderThread]):
             " WHERE t.id = ? AND t.user_id = ? ORDER BY f.file_path"
         )
 
-    def _touch(self, key: str, user_id: str, **changes: Any) -> None:
-        """Raise the recency of a user's thread, which locks it too."""
-        if not self.update_where(id=key, user_id=user_id, changes=changes):
+    def _touch(self, key: str, user_id: str) -> None:
+        """Raise the recency of a user's thread, which locks it too; a later one of another writer stays."""
+        thread = self.for_update().one_or_none(id=key, user_id=user_id)
+        if thread is None:
             raise self._not_found(key)
+        now = self.engine.clock()
+        if thread.updated_at < now:
+            self.update_where(id=key, changes={"updated_at": now})
 
     def _put(self, key: str, files: Mapping[str, str]) -> int:
         rows = ({"thread_id": key, "file_path": path, "file_content": files[path]} for path in files)

@@ -135,7 +135,7 @@ class Similarity:
             f" JOIN knowledge_documents AS d ON d.id = v.document_id WHERE true{where}"
             " ORDER BY v.embedding <=> ?::vector, d.id LIMIT ?"
         )
-        found = self._engine.fetch_all(self._engine.dialect.sql(sql), (*params, _text_of(asked), limit))
+        found = self._engine.fetch_all(self._engine.dialect.sql(sql), (*params, _direction(asked), limit))
         return [(key, bytes(stored)) for key, stored in found]
 
     def _bring_up_to_date(self, where: str, params: Sequence[Any]) -> None:
@@ -152,7 +152,9 @@ class Similarity:
             " SET updated_at = excluded.updated_at, embedding = excluded.embedding"
         )
         while rows := engine.fetch_all(changed, params):
-            engine.execute_many(upsert, [(k, moment, _text_of(_decoded(bytes(e)))) for k, moment, e in rows])
+            engine.execute_many(
+                upsert, [(k, moment, _direction(_decoded(bytes(e)))) for k, moment, e in rows]
+            )
 
     def _told(self, best: Sequence[tuple[float, str]]) -> list[Similar]:
         if not best:
@@ -168,8 +170,10 @@ def _decoded(stored: bytes) -> tuple[float, ...]:
     return struct.unpack(f"<{len(stored) // 4}f", stored)
 
 
-def _text_of(vector: Sequence[float]) -> str:
-    return f"[{','.join(map(repr, vector))}]"
+def _direction(vector: Sequence[float]) -> str:
+    """Give a vector of length 1 in pgvector's words: in 32 bits squares of small numbers vanish."""
+    length = _length(vector) or 1.0
+    return f"[{','.join(repr(value / length) for value in vector)}]"
 
 
 def _similarities(asked: Sequence[float], stored: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, float]]:

@@ -53,7 +53,9 @@ class KeyOrder:
         if isinstance(value, str):
             if collation == "NOCASE":
                 return 2, value.translate(_UPPER).encode("utf-8", "surrogatepass")
-            text = value.rstrip(" ") if collation == "RTRIM" else value
-            return 2, text.encode(self.encoding, "surrogatepass")
+            if collation == "RTRIM":
+                # like NOCASE it knows UTF-8 only, whatever the file's encoding is
+                return 2, value.rstrip(" ").encode("utf-8", "surrogatepass")
+            return 2, value.encode(self.encoding, "surrogatepass")
         # a text that does not decode is compared by its bytes
         return (3 if type(value) is bytes else 2), bytes(value)

@@ -13,7 +13,7 @@ from datalayer.testing.strategies import builder as drawn
 from datalayer.testing.strategies.values import texts
 
 
-def test_a_file_is_written_and_written_again(store: Store, ada: str, thread: str, clock: Clock) -> None:
+def test_a_file_is_written_and_written_again(store: Store, clock: Clock, ada: str, thread: str) -> None:
     first = store.builder.write_file(thread, "src/App.tsx", "one", user_id=ada)
     clock.move(60)
     again = store.builder.write_file(thread, "src/App.tsx", "two", user_id=ada)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.salvage_case import Format, create, false_rows, found_rows, missing, schema_of, truth
 from support.salvage_shop import Shop
@@ -297,6 +297,7 @@ VALUES = st.one_of(
 @pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le", "UTF-16be"])
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=2, max_size=12))
+@example(rows=[("A", 0, "A"), ("A", 0, "\ue000")])
 def test_keys_rise_as_sqlite_keeps_them(encoding: str, rows: list[tuple[object, ...]]) -> None:
     sql = "CREATE TABLE held (a COLLATE NOCASE, b, c COLLATE RTRIM, PRIMARY KEY (b DESC, a, c)) WITHOUT ROWID"
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
