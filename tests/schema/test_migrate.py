@@ -396,7 +396,7 @@ migrate(engine)
 @pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_nothing_or_everything(database_url: str) -> None:
     seen: set[str] = set()
-    for statements in (1, 4, 15, 33, 38, 52, 90, 170, 270, 300, 350, 420, 500, 600, 2_000):
+    for statements in (1, 15, 38, 90, 270, 350, 500, 2_000):
         child = subprocess.run(
             [sys.executable, "-c", DYING, database_url, str(statements)],
             cwd=ROOT,

@@ -61,7 +61,7 @@ def as_read(path: Path) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("prepare", "last"), [(prepare_logical, 0), (prepare_salvage, 45), (prepare_journal, 45)]
+    ("prepare", "last"), [(prepare_logical, 0), (prepare_salvage, 25), (prepare_journal, 25)]
 )
 def test_killed_at_any_step_leaves_the_original_or_the_repaired_database(
     tmp_path: Path, prepare: Callable[[Path], None], last: int
