@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-class ByHand:
+class ByHand(ABC):
     """One connection, and on it each operation as a function."""
 
     lock = ""
@@ -103,20 +104,20 @@ class ByHand:
     def open(target: str) -> ByHand:
         return OnPostgres(target) if target.startswith("postgresql:") else OnSqlite(target)
 
-    def all(self, sql: str, *params: Any) -> list[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def all(self, sql: str, *params: Any) -> list[Any]: ...
 
-    def write(self, sql: str, *params: Any) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self, sql: str, *params: Any) -> int: ...
 
-    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None: ...
 
-    def transaction(self) -> AbstractContextManager[object]:
-        raise NotImplementedError
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[object]: ...
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     # -- drafts ------------------------------------------------------------------------------------
 
@@ -293,8 +294,8 @@ class ByHand:
 
     # -- search ------------------------------------------------------------------------------------
 
-    def find(self, text: str, user_id: str) -> list[Hit]:
-        raise NotImplementedError
+    @abstractmethod
+    def find(self, text: str, user_id: str) -> list[Hit]: ...
 
     def insert_document(self, user_id: str, title: str, content: str) -> None:
         moment = now()

@@ -14,7 +14,7 @@ from datalayer.testing.strategies.values import moments, texts
 
 __all__ = ["excluded_files", "included_files", "make_session", "sessions"]
 
-_DIRECTORIES = st.sampled_from(["/srv/shop", "/home/ada/notes", "/work/ümlaut", "C:\\work\\shop"])
+_DIRECTORIES = st.sampled_from(["/srv/shop", "/home/ada/notes", "/data/ümlaut", "C:\\work\\shop"])
 
 
 @st.composite
