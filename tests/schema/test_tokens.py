@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sqlite3
 from time import process_time
 
@@ -117,13 +118,18 @@ def test_each_kind_of_token_is_told_apart(text: str, kind: str, value: str | Non
 )
 def test_time_is_linear_in_the_length_of_the_text(unit: str) -> None:
     def seconds(repeats: int) -> float:
-        start = process_time()
-        list(tokenize(unit * repeats))
-        return process_time() - start
+        # a collection looks at what other tests have left as well
+        gc.disable()
+        try:
+            start = process_time()
+            list(tokenize(unit * repeats))
+            return process_time() - start
+        finally:
+            gc.enable()
 
     small = min(seconds(20_000) for _ in range(3))
 
-    assert seconds(160_000) < 40 * small + 0.2
+    assert min(seconds(160_000) for _ in range(2)) < 40 * small + 0.2
 
 
 def test_a_trigger_is_one_statement_with_the_cases_in_it() -> None:
