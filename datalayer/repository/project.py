@@ -34,6 +34,9 @@ def normal_directory(directory: str | os.PathLike[str]) -> str:
     # one step can lay bare another: a/../C:/x is C:/x
     while (normal := _normalised(text)) != text:
         text = normal
+    # what is left of " /" would be refused the next time
+    if not text.strip():
+        raise CheckViolation("the project directory is empty", hint="give the path of a folder")
     return text
 
 

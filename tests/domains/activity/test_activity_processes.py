@@ -18,7 +18,7 @@ from datalayer.store import Store, connect
 
 KILLS = 25
 BATCH = 3
-OLD, FRESH = 1_500, 20
+OLD, FRESH = 6_000, 20
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,9 @@ def test_archivers_that_are_killed_lose_and_double_nothing(database: str) -> Non
 
                 logged, archived = count_both(activity)
                 assert logged + archived == OLD + FRESH
-            assert archived < OLD, "all was archived before the last was killed"
+                if archived == OLD:
+                    break
+            assert number >= 5, "all was archived before some were killed"
             pair = (ask_for(breeder), ask_for(breeder))
             assert wait_until(lambda: not any(map(is_alive, pair)), 50)
 
