@@ -42,6 +42,8 @@ _SLOW_ON = {
     "domains/test_": set[str](),
     "domains/": {"sqlite"},
     "repository/test_changes.py": _BOTH,
+    "repository/": {"sqlite"},
+    "schema/test_backup.py": _BOTH,
     "schema/test_check.py": {"postgresql"},
     "schema/test_migrate.py": {"postgresql"},
 }
