@@ -35,11 +35,17 @@ _BOTH = {"sqlite", "postgresql"}
 # The first that fits counts.
 _SLOW_ON = {
     "cli/test_answers.py": {"postgresql"},
+    "domains/accounts": _BOTH,
     "domains/attachments": _BOTH,
+    "domains/builder": _BOTH,
+    "domains/drafts": _BOTH,
     "domains/jobs/test_worker.py": _BOTH,
+    "domains/providers": _BOTH,
+    "domains/sandboxes": _BOTH,
     "domains/state/test_get_or_compute.py": _BOTH,
     "domains/state/test_watch.py": _BOTH,
     "domains/test_": set[str](),
+    "domains/workspaces": _BOTH,
     "domains/": {"sqlite"},
     "repository/test_changes.py": _BOTH,
     "repository/": {"sqlite"},
