@@ -57,10 +57,10 @@ class Store(Domains):
     """
 
     def __init__(
-        self, engine: Engine, *, data_dir: Path | None = None, domains: Iterable[str] | None = None
+        self, engine: Engine, *, data_dir: Path | None = None, domains: frozenset[str] | None = None
     ) -> None:
         self.engine = engine
-        self.domains = None if domains is None else with_needs(domains)
+        self.domains = domains
         if not engine.dialect.tells_violations:
             engine.complete_violation = _complete
         self._data_dir = data_dir
@@ -248,10 +248,10 @@ def connect(
         DatabaseUnavailable: missing folder or file, no permission, refused, wrong password.
         DatabaseCorrupt: not a database, or a damaged one.
     """
-    if domains is not None:
-        domains = with_needs(domains)
+    # an unknown one is refused before anything is opened
+    known = None if domains is None else with_needs(domains)
     engine = open_guarded(target, Options(**options), on_corruption)
-    return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute(), domains=domains)
+    return Store(engine, data_dir=None if data_dir is None else Path(data_dir).absolute(), domains=known)
 
 
 def check_database(

@@ -21,6 +21,7 @@ from typing import Any
 
 import platformdirs
 
+from datalayer.engine.durable import sync_folder
 from datalayer.errors import DataLayerError
 
 try:
@@ -334,15 +335,5 @@ def _write_safely(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a file's new name safe: a key that a power cut takes along takes all that it sealed."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # a key that a power cut takes along takes all that it sealed
+    sync_folder(path.parent)

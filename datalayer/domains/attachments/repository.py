@@ -15,8 +15,8 @@ from datalayer.domains.attachments.files import ContentFiles, StagedFile, Stored
 from datalayer.domains.attachments.model import Attachment, Collected
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseCorrupt, NotFound
-from datalayer.repository.base import Repository
 from datalayer.repository.fields import encode_utc
+from datalayer.repository.owned import Owned
 from datalayer.repository.page import Page
 
 __all__ = ["Attachments"]
@@ -29,7 +29,7 @@ _HOUR = timedelta(hours=1)
 Owner = tuple[str, str]
 
 
-class Attachments(Repository[Attachment]):
+class Attachments(Owned[Attachment]):
     """`store.attachments`: files of users, attached to anything that has a kind and a key.
 
     A content is a file in the data directory, named by its SHA-256 and shared by all attachments that hold
@@ -125,20 +125,11 @@ class Attachments(Repository[Attachment]):
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def get_own(self, key: str, *, user_id: str) -> Attachment:
-        """Give an attachment of this user.
-
-        Raises:
-            NotFound: there is none, or it is another user's.
-        """
-        found = self.one_or_none(id=key, user_id=user_id)
-        if found is None:
-            raise NotFound(f"no Attachment answers to {key!r}")
-        return found
-
-    def page_for_user(self, user_id: str, *, size: int = 50, after: str | None = None) -> Page[Attachment]:
+    def page_for_user(
+        self, user_id: str, *, size: int = 50, after: str | None = None, **equals: Any
+    ) -> Page[Attachment]:
         """Give a page of a user's attachments, the newest first."""
-        return self.page(user_id=user_id, order_by=_NEWEST, size=size, after=after)
+        return self.page(user_id=user_id, order_by=_NEWEST, size=size, after=after, **equals)
 
     def attached_to(self, owner_type: str, owner_id: str, *, user_id: str | None = None) -> list[Attachment]:
         """Give what is attached to a thing, the oldest first: of one user, or of all."""
@@ -153,12 +144,14 @@ class Attachments(Repository[Attachment]):
         Raises:
             NotFound: there is no such attachment, it is another user's, or its file is gone.
         """
-        sha256 = self.get_own(key, user_id=user_id).sha256
+        return self._opened(self.get_own(key, user_id=user_id))
+
+    def _opened(self, attachment: Attachment) -> BinaryIO:
         try:
-            return self._files.open(sha256)
+            return self._files.open(attachment.sha256)
         except OSError as exc:
             raise NotFound(
-                f"the file of attachment {key!r} cannot be opened",
+                f"the file of attachment {attachment.id!r} cannot be opened",
                 why=exc.strerror,
                 hint="run `datalayer check-db`, or restore the data directory from a backup",
             ) from exc
@@ -170,10 +163,10 @@ class Attachments(Repository[Attachment]):
             NotFound: as for `open`.
             DatabaseCorrupt: the file holds something else.
         """
-        sha256 = self.get_own(key, user_id=user_id).sha256
-        with self.open(key, user_id=user_id) as file:
+        attachment = self.get_own(key, user_id=user_id)
+        with self._opened(attachment) as file:
             data = file.read()
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if hashlib.sha256(data).hexdigest() != attachment.sha256:
             raise DatabaseCorrupt(
                 f"the file of attachment {key!r} is not what was attached",
                 why="its digest is another",
@@ -203,7 +196,7 @@ class Attachments(Repository[Attachment]):
 
     def _change(self, key: str, user_id: str, changes: Mapping[str, Any]) -> None:
         if not self.update_where(id=key, user_id=user_id, changes=changes):
-            raise NotFound(f"no Attachment answers to {key!r}")
+            raise self._not_found(key)
 
     def delete_own(self, key: str, *, user_id: str) -> None:
         """Delete a user's attachment; its content goes with the next `collect` if nothing else holds it.
@@ -211,8 +204,7 @@ class Attachments(Repository[Attachment]):
         Raises:
             NotFound: there is none, or it is another user's.
         """
-        if not self.delete_where(id=key, user_id=user_id):
-            raise NotFound(f"no Attachment answers to {key!r}")
+        super().delete_own(key, user_id=user_id)
 
     def collect(self, *, older_than: timedelta = _HOUR) -> Collected:
         """Remove contents that nothing refers to, and files that no row knows of, if they are that old.

@@ -5,7 +5,6 @@ Users appear by their id. Knows no other domain.
 
 from datalayer.domains.sandboxes.chats import ChatMessages, ChatSessions
 from datalayer.domains.sandboxes.checks import CHECKS, INSPECTIONS
-from datalayer.domains.sandboxes.embedding import EmbeddingField, decode_embedding, encode_embedding
 from datalayer.domains.sandboxes.knowledge import KnowledgeDocument, KnowledgeDocuments
 from datalayer.domains.sandboxes.model import (
     FINAL_MESSAGE_STATUSES,
@@ -33,6 +32,7 @@ from datalayer.domains.sandboxes.preferences import (
 )
 from datalayer.domains.sandboxes.repository import Addons, Flavors, Sandboxes, Tiers
 from datalayer.domains.sandboxes.slug import slug_of
+from datalayer.repository.embedding import EmbeddingField, decode_embedding, encode_embedding
 
 __all__ = [
     "CHECKS",

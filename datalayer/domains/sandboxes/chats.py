@@ -16,10 +16,10 @@ from datalayer.domains.sandboxes.model import (
     Sandbox,
     SessionChanges,
 )
-from datalayer.domains.sandboxes.owned import Once, Owned, not_found
 from datalayer.engine.connection import Engine
 from datalayer.errors import ForeignKeyViolation, InvalidTransition
 from datalayer.repository.fields import encode_utc
+from datalayer.repository.owned import Once, Owned, not_found
 from datalayer.repository.page import Page
 
 __all__ = ["ChatMessages", "ChatSessions", "Source"]

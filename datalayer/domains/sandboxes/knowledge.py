@@ -10,11 +10,11 @@ from typing import Any, TypedDict, Unpack
 
 import peewee
 
-from datalayer.domains.sandboxes.embedding import EmbeddingField, encode_embedding
-from datalayer.domains.sandboxes.owned import Owned
 from datalayer.errors import DataLayerError, StaleVersion
+from datalayer.repository.embedding import EmbeddingField, encode_embedding
 from datalayer.repository.fields import IdField, JSONField
 from datalayer.repository.mixins import Timestamps
+from datalayer.repository.owned import Owned
 
 __all__ = ["DocumentChanges", "KnowledgeDocument", "KnowledgeDocuments"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from datalayer.domains.sandboxes.model import OnboardingChanges, OnboardingSession, Sandbox
-from datalayer.domains.sandboxes.owned import Owned, not_found
 from datalayer.errors import ForeignKeyViolation
+from datalayer.repository.owned import Owned, not_found
 
 __all__ = ["OnboardingSessions"]
 

@@ -7,9 +7,9 @@ from typing import Any, TypedDict, Unpack
 
 import peewee
 
-from datalayer.domains.sandboxes.owned import Once, Owned, PerUser
 from datalayer.repository.fields import IdField, JSONField
 from datalayer.repository.mixins import Timestamps
+from datalayer.repository.owned import Once, Owned, PerUser
 
 __all__ = [
     "OpencodeConfigs",

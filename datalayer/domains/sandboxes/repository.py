@@ -20,11 +20,11 @@ from datalayer.domains.sandboxes.model import (
     SandboxOptions,
 )
 from datalayer.domains.sandboxes.onboarding import OnboardingSessions
-from datalayer.domains.sandboxes.owned import Owned
 from datalayer.domains.sandboxes.preferences import OpencodeConfigs, OpencodeFiles, Preferences, Settings
 from datalayer.domains.sandboxes.slug import free_slug, slug_of
 from datalayer.engine.connection import Engine
 from datalayer.errors import CheckViolation, InvalidTransition
+from datalayer.repository.owned import Owned
 from datalayer.repository.page import Page
 from datalayer.repository.reader import Reader
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import mul
@@ -16,6 +15,7 @@ from typing import Any
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import CheckViolation, DataLayerError, NotFound
+from datalayer.repository.embedding import decode_embedding
 
 __all__ = ["Similar", "Similarity"]
 
@@ -83,7 +83,7 @@ class Similarity:
             raise NotFound(f"no KnowledgeDocument answers to {document_id!r}")
         if row[0] is None:
             return []
-        found = self.similar(_decoded(bytes(row[0])), user_id=user_id, limit=limit + 1)
+        found = self.similar(decode_embedding(bytes(row[0])), user_id=user_id, limit=limit + 1)
         return [one for one in found if one.document_id != document_id][:limit]
 
     def enable_pgvector(self) -> None:
@@ -153,7 +153,7 @@ class Similarity:
         )
         while rows := engine.fetch_all(changed, params):
             engine.execute_many(
-                upsert, [(k, moment, _direction(_decoded(bytes(e)))) for k, moment, e in rows]
+                upsert, [(k, moment, _direction(decode_embedding(bytes(e)))) for k, moment, e in rows]
             )
 
     def _told(self, best: Sequence[tuple[float, str]]) -> list[Similar]:
@@ -166,10 +166,6 @@ class Similarity:
         return [Similar(key, *known[key], near) for near, key in best if key in known]
 
 
-def _decoded(stored: bytes) -> tuple[float, ...]:
-    return struct.unpack(f"<{len(stored) // 4}f", stored)
-
-
 def _direction(vector: Sequence[float]) -> str:
     """Give a vector of length 1 in pgvector's words: in 32 bits squares of small numbers vanish."""
     length = _length(vector) or 1.0
@@ -180,7 +176,7 @@ def _similarities(asked: Sequence[float], stored: Iterable[tuple[str, bytes]]) -
     """Yield the cosine of each vector that has a direction."""
     length = _length(asked)
     for key, vector in stored:
-        numbers = _decoded(vector)
+        numbers = decode_embedding(vector)
         own = _length(numbers)
         if own > 0:
             yield key, sum(map(mul, asked, numbers)) / (length * own)
