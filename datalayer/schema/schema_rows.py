@@ -25,6 +25,29 @@ def read_entries(connection: sqlite3.Connection) -> list[Entry]:
     Raises:
         DatabaseCorrupt: a row holds a value that is no text, or a text that is not valid.
     """
+    return _plain_entries(connection) or _examined_entries(connection)
+
+
+def _plain_entries(connection: sqlite3.Connection) -> list[Entry] | None:
+    """Give the entries of a schema that is as CREATE statements write it; None where something is odd."""
+    before = connection.text_factory
+    connection.text_factory = str
+    try:
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        rows: list[Entry] = cursor.execute(
+            "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+        ).fetchall()
+    except (sqlite3.OperationalError, UnicodeDecodeError):
+        return None
+    finally:
+        connection.text_factory = before
+    if not all(type(value) is str for row in rows for value in row):
+        return None
+    return [row for row in rows if not row[1].lower().startswith("sqlite_")]
+
+
+def _examined_entries(connection: sqlite3.Connection) -> list[Entry]:
     before = connection.text_factory
     connection.text_factory = bytes
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -188,11 +188,12 @@ class Schema:
         ).hexdigest()
 
 
-def read(connection: sqlite3.Connection) -> Schema:
+def read(connection: sqlite3.Connection, known: Schema | None = None) -> Schema:
     """Read the schema of a live database (its `main` file). Reads only; some five PRAGMAs a table.
 
-    Take a read transaction around it where other processes may change the schema. Raises DatabaseCorrupt
-    where the table of tables holds what no statement writes there.
+    Take a read transaction around it where other processes may change the schema. `known` is an earlier
+    snapshot of the same database: tables that are told by the same statements are taken from it. Raises
+    DatabaseCorrupt where the table of tables holds what no statement writes there.
     """
     rows = read_entries(connection)
     # pragma_table_list (SQLite 3.37) tells virtual and shadow tables from plain ones: sqlite.org/pragma.html
@@ -203,22 +204,32 @@ def read(connection: sqlite3.Connection) -> Schema:
         )
     }
     try:
-        return _schema(connection, rows, kinds)
+        return _schema(connection, rows, kinds, known or Schema((), (), ()))
     except (KeyError, Unexpected) as exc:
         raise unreadable_schema(f"it says of an object what SQLite does not: {exc}") from exc
 
 
 def _schema(
-    connection: sqlite3.Connection, rows: Sequence[Entry], kinds: Mapping[str, tuple[str, bool, bool]]
+    connection: sqlite3.Connection,
+    rows: Sequence[Entry],
+    kinds: Mapping[str, tuple[str, bool, bool]],
+    known: Schema,
 ) -> Schema:
+    before = {(table.name, table.sql): table for table in known.tables}
+    same = {(index.name, index.table, index.sql): index for table in known.tables for index in table.indexes}
     indexes: dict[str, list[Index]] = {}
     for kind, name, table, sql in rows:
         if kind == "index":
-            text = read_index(sql)
-            indexes.setdefault(fold(table), []).append(_index(name, table, sql, text))
+            index = same.get((name, table, sql)) or _index(name, table, sql, read_index(sql))
+            indexes.setdefault(fold(table), []).append(index)
     return Schema(
         tuple(
-            _table(connection, name, sql, kinds[name], tuple(indexes.get(fold(name), ())))
+            _table(
+                connection,
+                (name, sql, kinds[name]),
+                tuple(indexes.get(fold(name), ())),
+                before.get((name, sql)),
+            )
             for kind, name, _, sql in rows
             if kind == "table"
         ),
@@ -313,12 +324,14 @@ def _index(name: str, table: str, sql: str, text: IndexText) -> Index:
 
 def _table(
     connection: sqlite3.Connection,
-    name: str,
-    sql: str,
-    facts: tuple[str, bool, bool],
+    told: tuple[str, str, tuple[str, bool, bool]],
     indexes: tuple[Index, ...],
+    known: Table | None,
 ) -> Table:
-    kind, without_rowid, strict = facts
+    name, sql, (kind, without_rowid, strict) = told
+    # what a virtual table is depends on more than its statement
+    if known is not None and known.kind == kind != "virtual":
+        return known if known.indexes == indexes else replace(known, indexes=indexes)
     text = TableText((), None, (), (), ()) if kind == "virtual" else read_table(sql)
     by_name = {fold(column.name): column for column in text.columns}
     columns = tuple(

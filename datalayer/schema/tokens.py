@@ -184,6 +184,8 @@ def fold(name: str) -> str:
 
     ASCII letters in lower case, all others as they are.
     """
+    if name.isascii():
+        return name.lower()
     return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from datalayer.schema.declaration import read_trigger, read_view
 from datalayer.schema.difference import differences
 from datalayer.schema.history import consolidated_sql
 from datalayer.schema.snapshot import Schema, Table, read, read_text
-from datalayer.schema.tokens import fold, tokenize
+from datalayer.schema.tokens import fold, split, tokenize
 
 
 def only_table(script: str) -> Table:
@@ -87,6 +88,33 @@ def test_the_snapshot_of_a_file_equals_that_of_the_text_it_was_made_from(tmp_pat
     connection.close()
     assert live == read_text(consolidated_sql())
     assert live.fingerprint() == read_text(consolidated_sql()).fingerprint()
+
+
+def test_a_snapshot_taken_with_an_earlier_one_is_what_a_new_one_would_be() -> None:
+    script = """
+    CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT UNIQUE, b INTEGER REFERENCES b (id));
+    CREATE TABLE b (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0));
+    CREATE INDEX i ON a (t, b);
+    CREATE VIEW v AS SELECT * FROM a;
+    CREATE TRIGGER g AFTER INSERT ON a BEGIN SELECT 1; END;
+    CREATE VIRTUAL TABLE f USING fts5 (t, content='a');
+    ALTER TABLE a ADD COLUMN c REAL;
+    ALTER TABLE b RENAME TO d;
+    ALTER TABLE a RENAME COLUMN t TO u;
+    DROP INDEX i;
+    CREATE INDEX i ON d (n);
+    DROP TABLE d;
+    CREATE TABLE d (id INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE b AS SELECT * FROM v;
+    DROP TABLE f
+    """
+    with closing(sqlite3.connect(":memory:")) as connection:
+        schema = read(connection)
+        for statement in split(script):
+            connection.execute(statement.text)
+            schema = read(connection, schema)
+
+            assert schema == read(connection), statement.text
 
 
 def test_names_of_all_kinds_of_constraints_are_read() -> None:

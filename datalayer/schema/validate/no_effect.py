@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from datalayer.schema.difference import differences
 from datalayer.schema.numbered.noop import NoOp, table_query
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.tokens import Statement, Token, fold, quote, unquote
@@ -210,7 +211,7 @@ def _no_effect(subject: Subject) -> Iterator[Hit]:
         before = subject.replay.starts[source.name]
         after = steps[-1].after
         numbers = (before.user_version, before.application_id) == (after.user_version, after.application_id)
-        if any(step.was_run for step in steps) and numbers and before.shapes() == after.shapes():
+        if any(step.was_run for step in steps) and numbers and not differences(before, after):
             yield Hit(source.path, source.statements[0].line, f"{source.name} leaves the schema as it was")
 
 

@@ -56,6 +56,7 @@ class Replay:
         self.starts: dict[str, Schema] = {}
         self._version = 0
         self._made: dict[str, Step] = {}
+        names: set[str] = set()
         is_certain = True
         for source in sources:
             self.states[source.name] = _state_of(self.connection)
@@ -66,8 +67,8 @@ class Replay:
                 is_certain = is_certain and not (step.error or "").startswith("no such module")
                 self.steps.append(step)
                 if step.before is not step.after:
-                    made = _names(step.after) - _names(step.before)
-                    self._made.update(dict.fromkeys(made, step))
+                    before, names = names, _names(step.after)
+                    self._made.update(dict.fromkeys(names - before, step))
 
     def close(self) -> None:
         """Close the database in memory."""
@@ -97,14 +98,14 @@ class Replay:
         error = run_statement(self.connection, statement)
         version = int(self.connection.execute("PRAGMA schema_version").fetchone()[0])
         if version != self._version or statement.verb == "PRAGMA":
-            self._version, self.schema = version, read(self.connection)
+            self._version, self.schema = version, read(self.connection, self.schema)
         rows = self.connection.total_changes - changes
         return Step(source, statement, before, self.schema, error, rows, is_certain=is_certain)
 
 
-def open_memory(state: bytes | None = None) -> sqlite3.Connection:
+def open_memory(state: bytes | None = None, *, cached_statements: int = 0) -> sqlite3.Connection:
     """Open a database in memory, empty or with a serialized content, that can reach no file."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
+    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=cached_statements)
     if state:
         connection.deserialize(state)
     connection.set_authorizer(no_attach)

@@ -9,9 +9,10 @@ import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from datalayer.schema.snapshot import Column, Schema, Table
-from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
+from datalayer.schema.tokens import Statement, Token, fold, quote, significant, tokenize, unquote
 from datalayer.schema.validate.replay import open_memory, run_statement, set_aside
 from datalayer.schema.validate.source import Source
 
@@ -41,14 +42,17 @@ def try_with_rows(
     tables = _with_parents(start, [table for table in start.tables if fold(table.name) in words])
     if not tables:
         return None
-    connection = open_memory(state)
+    # one INSERT is tried with many rows
+    connection = open_memory(state, cached_statements=8)
     try:
         # triggers would make rows of their own
-        for trigger in start.triggers:
+        filled = {fold(table.name) for table in tables}
+        triggers = [trigger for trigger in start.triggers if fold(trigger.table) in filled]
+        for trigger in triggers:
             connection.execute(f"DROP TRIGGER {quote(trigger.name)}")
         for place, table in enumerate(tables):
             _fill(connection, start, table, place)
-        for trigger in start.triggers:
+        for trigger in triggers:
             connection.execute(trigger.sql)
         orphans = _orphans(connection)
         connection.execute(f"PRAGMA foreign_keys = {int(enforces_foreign_keys)}")
@@ -144,7 +148,7 @@ def _candidates(table: Table, column: Column, number: int) -> list[object]:
     """Give the literals of the CHECKs over a column, its default, and values of usual forms."""
     found: list[object] = []
     for check in table.checks:
-        tokens = significant(tokenize(check.expression))
+        tokens = _tokens(check.expression)
         if not any(fold(unquote(token)) == fold(column.name) for token in tokens):
             continue
         for token in tokens:
@@ -154,6 +158,11 @@ def _candidates(table: Table, column: Column, number: int) -> list[object]:
                 found += [int(token.text), int(token.text) + 1, "x" * min(int(token.text), 500)]
         found += ["{}", "[]", f"2026-01-0{number}T03:04:05.000000Z", f"a{number}@b.example"]
     return found
+
+
+@lru_cache(maxsize=256)
+def _tokens(expression: str) -> tuple[Token, ...]:
+    return significant(tokenize(expression))
 
 
 def _orphans(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
