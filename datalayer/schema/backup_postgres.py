@@ -30,10 +30,22 @@ from datalayer.schema.backup_owners import read_owners
 from datalayer.schema.pace import Pace
 from datalayer.schema.tokens import quote
 
-__all__ = ["FORMAT", "choose", "newest_restore", "read_archive_manifest", "read_rows"]
+__all__ = [
+    "FORMAT",
+    "address_for_programs",
+    "choose",
+    "newest_restore",
+    "read_archive_manifest",
+    "read_rows",
+]
 
 FORMAT = "datalayer-archive-1"
 _BLOCK = 1 << 16
+# the words of an address that libpq got in version 16 or later
+_SINCE_LIBPQ_16 = {
+    "gssdelegation", "load_balance_hosts", "max_protocol_version", "min_protocol_version", "require_auth",
+    "scram_client_key", "scram_server_key", "sslcertmode", "sslkeylogfile", "sslnegotiation",
+}  # fmt: skip
 Writer = Callable[[Engine, Path, Pace], dict[str, int]]
 
 
@@ -110,6 +122,18 @@ def _server_major(engine: Engine) -> int:
 # -- pg_dump -----------------------------------------------------------------------------------
 
 
+def address_for_programs(engine: Engine) -> str:
+    """Write where an engine is connected to, without the password, as pg_dump and pg_restore take it.
+
+    They may be older than the driver's libpq, and refuse words that it fills in by itself.
+    """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    given = conninfo_to_dict(engine.address.secret_url or "")
+    used: dict[str, str] = engine.connection().info.get_parameters()
+    return make_conninfo(**{k: v for k, v in used.items() if k in given or k not in _SINCE_LIBPQ_16})
+
+
 def _write_dump(folder: Path, engine: Engine, path: Path, pace: Pace) -> dict[str, int]:
     with engine.transaction(read=True):
         info: Any = engine.connection().info
@@ -121,7 +145,7 @@ def _write_dump(folder: Path, engine: Engine, path: Path, pace: Pace) -> dict[st
             str(folder / "pg_dump"),
             "--format=custom",
             "--no-password",
-            f"--dbname={info.dsn}",
+            f"--dbname={address_for_programs(engine)}",
             f"--snapshot={snapshot[0] if snapshot else ''}",
             f"--schema={quote(engine.schema_name)}",
         ]

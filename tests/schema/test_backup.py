@@ -19,6 +19,7 @@ from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseCorrupt, DatabaseUnavailable
 from datalayer.schema.backup import BackupResult, backup
+from datalayer.schema.backup_postgres import address_for_programs
 from datalayer.schema.check import check
 from datalayer.testing._postgres_binaries import find_binaries
 from datalayer.testing.postgres import PostgresServer
@@ -257,6 +258,18 @@ def test_pg_dump_is_used_where_it_is_as_new_as_the_server(
     assert result.kind == "pg_dump"
     assert result.rows["serial_table"] == 2
     assert result.path.read_bytes()[:5] == b"PGDMP"
+
+
+def test_programs_that_are_older_than_the_driver_are_told_only_what_they_know(postgres_database: str) -> None:
+    """pg_dump 15 ends at the word sslcertmode, which libpq 16 and later add by themselves."""
+    joined = "&" if "?" in postgres_database else "?"
+    engine = open_engine(f"{postgres_database}{joined}connect_timeout=7")
+
+    words = dict(part.split("=", 1) for part in address_for_programs(engine).split() if "=" in part)
+
+    engine.close()
+    assert "sslcertmode" not in words and "password" not in words
+    assert words["connect_timeout"] == "7"
 
 
 def test_a_schema_that_an_archive_cannot_hold_asks_for_pg_dump(

@@ -11,6 +11,7 @@ from itertools import groupby
 from time import monotonic
 
 from datalayer.errors import (
+    CheckViolation,
     ConstraintViolation,
     DatabaseBusy,
     DataLayerError,
@@ -75,8 +76,9 @@ class Runner:
         else:
             try:
                 self._run_together(actions)
-            except NotNullViolation:
-                # a program wrote a NULL between the filling and the rule; now the rule is there
+            except (NotNullViolation, CheckViolation):
+                # a program wrote a NULL between the filling and the rule, which is a CHECK before PostgreSQL
+                # 18; now the rule is there
                 for fill in self._fills:
                     self._fill(fill)
                 self._run_together(actions)

@@ -26,6 +26,7 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, catalog_ddl
+from datalayer.schema.backup_postgres import address_for_programs
 from datalayer.schema.pace import Progress
 from datalayer.schema.snapshot import no_attach
 from datalayer.schema.tokens import fold, quote
@@ -305,14 +306,14 @@ def _programs(engine: Engine) -> Path | None:
 
 
 def _by_pg_dump(folder: Path, engine: Engine, copy: Engine, with_rows: bool) -> None:
-    source, target = engine.connection().info, copy.connection().info
-    environment = {**os.environ, **({"PGPASSWORD": source.password} if source.password else {})}
-    dump = [str(folder / "pg_dump"), "--format=custom", "--no-password", f"--dbname={source.dsn}"]
+    password, source, target = engine.connection().info.password, *map(address_for_programs, (engine, copy))
+    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
+    dump = [str(folder / "pg_dump"), "--format=custom", "--no-password", f"--dbname={source}"]
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as place:
         file = Path(place) / "copy.dump"
         commands = (
             [*dump, f"--file={file}", *([] if with_rows else ["--schema-only"])],
-            [str(folder / "pg_restore"), "--no-password", "--no-owner", f"--dbname={target.dsn}", str(file)],
+            [str(folder / "pg_restore"), "--no-password", "--no-owner", f"--dbname={target}", str(file)],
         )
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
