@@ -337,3 +337,13 @@ def test_settings_of_the_connection_are_as_before_also_after_a_refusal(app: Engi
 
     assert [app.fetch_one(f"PRAGMA {name}") for name in names] == before
     assert not app.connection().in_transaction
+
+
+def test_a_number_of_autoincrement_that_is_none_is_kept_as_it_is(app: Engine) -> None:
+    app.write("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a)")
+    app.write("INSERT INTO t VALUES (1, 2)")
+    app.write("UPDATE sqlite_sequence SET seq = 'many'")
+
+    bring(app, "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT);")
+
+    assert app.fetch_all("SELECT * FROM sqlite_sequence") == [("t", "many")]

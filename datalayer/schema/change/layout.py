@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.snapshot import Column, KeyIndex, Table, Term, Unique
-from datalayer.schema.tokens import canonical, fold, tokenize
+from datalayer.schema.tokens import canonical, fold, plain, tokenize
 
-__all__ = ["affinity", "collation_of", "converts", "reasons_to_rebuild"]
+__all__ = ["affinity", "collation_of", "converts", "mentions", "reasons_to_rebuild"]
 
 
 def affinity(column: Column, table: Table) -> str:
@@ -43,6 +43,11 @@ def converts(pair: Pair, column: Column) -> bool:
 def collation_of(column: Column) -> str:
     """Give the collation by which a column is compared, folded."""
     return fold(column.collation or "binary")
+
+
+def mentions(text: str, names: frozenset[str]) -> bool:
+    """Whether an expression holds one of these folded names."""
+    return not names.isdisjoint(plain(tokenize(text)))
 
 
 def reasons_to_rebuild(pair: Pair) -> list[str]:
@@ -79,7 +84,7 @@ def _one_column(pair: Pair, source: Column, column: Column) -> Iterator[str]:
         yield f"{column.name} is stored as {after}, not {before}"
     if collation_of(source) != collation_of(column):
         yield f"{column.name} is compared by another collation"
-    if _generation(source) != _generation(column):
+    if _generation(source) != _generation(column) or _is_of_others(pair, column):
         yield f"{column.name} is computed in another way"
     if source.is_hidden != column.is_hidden:
         yield f"{column.name} is hidden or not"
@@ -91,11 +96,16 @@ def _generation(column: Column) -> tuple[object, ...]:
     return (canonical(tokenize(column.generated)), column.is_stored)
 
 
+def _is_of_others(pair: Pair, column: Column) -> bool:
+    """Whether the same words compute a column of others: two may have swapped their names."""
+    return column.generated is not None and mentions(column.generated, pair.new_names)
+
+
 def _key_reasons(pair: Pair) -> Iterator[str]:
     found, wanted = pair.found, pair.wanted
-    if _key_shape(found.primary_key, found, {}) != _key_shape(wanted.primary_key, wanted, _back(pair)):
+    if _key_shape(found.primary_key, found, {}) != _key_shape(wanted.primary_key, wanted, pair.former_names):
         yield "the primary key changes"
-    if _key_indexes(found, {}) != _key_indexes(wanted, _back(pair)):
+    if _key_indexes(found, {}) != _key_indexes(wanted, pair.former_names):
         yield "the keys have other indexes"
 
 
@@ -112,10 +122,6 @@ def _key_indexes(table: Table, names: dict[str, str]) -> list[KeyIndex]:
 
 def _before(name: str | None, names: dict[str, str]) -> str | None:
     return None if name is None else names.get(fold(name), fold(name))
-
-
-def _back(pair: Pair) -> dict[str, str]:
-    return {name: fold(column.name) for name, column in pair.sources.items()}
 
 
 def _key_shape(key: Unique | None, table: Table, names: dict[str, str]) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ __all__ = ["Numbering", "remember", "restore"]
 class Numbering:
     """The rows of sqlite_sequence, and of each sqlite_stat table with the names of its columns."""
 
-    sequence: dict[str, int]
+    sequence: dict[str, object]
     statistics: dict[str, tuple[tuple[str, ...], list[tuple[object, ...]]]]
 
 
@@ -31,12 +31,11 @@ def remember(connection: sqlite3.Connection) -> Numbering:
             " ('sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4')"
         ).fetchall()
     }
-    sequence: dict[str, int] = {}
+    sequence: dict[str, object] = {}
     if "sqlite_sequence" in present:
+        # anybody may write here, so it may hold what is no number
         rows = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-        sequence = {
-            fold(str(name)): int(number) for name, number in rows if name is not None and number is not None
-        }
+        sequence = {fold(str(name)): number for name, number in rows if number is not None}
     statistics: dict[str, tuple[tuple[str, ...], list[tuple[object, ...]]]] = {}
     for name in sorted(present - {"sqlite_sequence"}):
         cursor = connection.execute(f"SELECT * FROM {name}")

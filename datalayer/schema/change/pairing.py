@@ -54,6 +54,18 @@ class Pair:
         """Give the column that the values of a wanted column come from; None for a new one."""
         return self.sources.get(fold(column if isinstance(column, str) else column.name))
 
+    @property
+    def new_names(self) -> frozenset[str]:
+        """The folded names that mean another column than before, if they meant one."""
+        names = ((fold(column.name), self.source(column)) for column in self.wanted.columns)
+        return frozenset(name for name, source in names if source is None or fold(source.name) != name)
+
+    @property
+    def former_names(self) -> dict[str, str]:
+        """What the wanted columns were called, both folded; a new one by no name a column can have had."""
+        former = {fold(column.name): f"{fold(column.name)} (new)" for column in self.wanted.columns}
+        return former | {name: fold(column.name) for name, column in self.sources.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Pairing:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from datalayer.schema.change.layout import reasons_to_rebuild
+from datalayer.schema.change.layout import mentions, reasons_to_rebuild
 from datalayer.schema.change.pairing import Pair, Pairing, is_journal
+from datalayer.schema.change.projection import is_filled
 from datalayer.schema.snapshot import (
     Check,
     Column,
@@ -238,18 +239,19 @@ def is_constant(default: str | None) -> bool:
 
 
 def _new_checks(pair: Pair, names: frozenset[str]) -> Iterator[Check]:
-    # a rule about a renamed column reads otherwise; looking once more does no harm
+    # the same words are another rule where they speak of other columns, or of values filled in; looking once
+    # more does no harm
     known = {canonical(tokenize(check.expression), names) for check in pair.found.checks}
+    has_filled = any(is_filled(pair, column) for column in pair.wanted.columns)
     for check in pair.wanted.checks:
         words = canonical(tokenize(check.expression), names)
-        if words not in known or any(fold(column.name) in words for column in pair.added):
+        if words not in known or has_filled or mentions(check.expression, pair.new_names):
             yield check
 
 
 def _new_references(pair: Pair) -> Iterator[ForeignKey]:
-    names = {name: fold(column.name) for name, column in pair.sources.items()}
     known = {_reference(key, {}) for key in pair.found.foreign_keys}
-    return (key for key in pair.wanted.foreign_keys if _reference(key, names) not in known)
+    return (key for key in pair.wanted.foreign_keys if _reference(key, pair.former_names) not in known)
 
 
 def _reference(key: ForeignKey, names: dict[str, str]) -> tuple[object, ...]:
