@@ -199,6 +199,7 @@ def read_view(sql: str) -> ViewText:
     return ViewText(columns, reader.text(reader.tokens[reader.place :]))
 
 
+@lru_cache(maxsize=4096)
 def read_trigger(sql: str) -> TriggerText:
     """Read a CREATE TRIGGER text. Raises Unexpected."""
     reader = Reader(sql)

@@ -27,7 +27,7 @@ from datalayer.schema.declaration import (
 )
 from datalayer.schema.reader import Unexpected
 from datalayer.schema.schema_rows import Entry, read_entries, unreadable_schema
-from datalayer.schema.tokens import Statement, canonical, fold, significant, split, tokenize
+from datalayer.schema.tokens import Statement, canonical, canonical_text, fold, significant, split, tokenize
 
 __all__ = [
     "Check",
@@ -171,9 +171,9 @@ class Schema:
             for index in table.indexes:
                 shapes["index", fold(index.name)] = index_shape(index, names)
         for trigger in self.triggers:
-            shapes["trigger", fold(trigger.name)] = canonical(tokenize(trigger.sql), names)
+            shapes["trigger", fold(trigger.name)] = canonical_text(trigger.sql, names)
         for view in self.views:
-            shapes["view", fold(view.name)] = canonical(tokenize(view.sql), names)
+            shapes["view", fold(view.name)] = canonical_text(view.sql, names)
         return shapes
 
     def fingerprint(self) -> str:
@@ -418,7 +418,7 @@ def _names(schema: Schema) -> Iterator[str]:
 
 
 def _text_shape(text: str | None, names: frozenset[str]) -> tuple[str, ...]:
-    return canonical(tokenize(text), names) if text is not None else ()
+    return canonical_text(text, names) if text is not None else ()
 
 
 def table_shape(table: Table, names: frozenset[str]) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Statement",
     "Token",
     "canonical",
+    "canonical_text",
     "fold",
     "line_of",
     "plain",
@@ -206,6 +208,18 @@ def canonical(tokens: Iterable[Token], names: frozenset[str] = frozenset()) -> t
     keeps its case, for SQLite may take it as a string.
     """
     return tuple(_canonical(token, names) for token in tokens if token.kind not in ("space", "comment"))
+
+
+def canonical_text(text: str, names: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Bring a text to the form of `canonical`; the last ones that have no quoted name are remembered."""
+    if '"' in text or "`" in text or "[" in text:
+        return canonical(tokenize(text), names)
+    return _canonical_without_names(text)
+
+
+@lru_cache(maxsize=4096)
+def _canonical_without_names(text: str) -> tuple[str, ...]:
+    return canonical(tokenize(text))
 
 
 def plain(tokens: Iterable[Token]) -> tuple[str, ...]:

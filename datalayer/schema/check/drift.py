@@ -13,7 +13,7 @@ from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.status import status
 from datalayer.schema.snapshot import Schema, Table
-from datalayer.schema.tokens import canonical, fold, tokenize
+from datalayer.schema.tokens import canonical_text, fold
 
 __all__ = ["drift", "is_record", "migrations_out_of_step", "nothing_there", "of_difference"]
 
@@ -101,7 +101,7 @@ def _named(table: Table) -> dict[str, tuple[str, object]]:
     names = frozenset(fold(column.name) for column in table.columns)
     for check in table.checks:
         if check.name:
-            found[fold(check.name)] = ("CHECK", canonical(tokenize(check.expression), names))
+            found[fold(check.name)] = ("CHECK", canonical_text(check.expression, names))
     for unique in (*table.uniques, *([table.primary_key] if table.primary_key else [])):
         if unique.name:
             found[fold(unique.name)] = ("key", tuple(fold(column) for column in unique.columns))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from datalayer.schema.catalog import Catalog, CatalogTable
 from datalayer.schema.snapshot import Index, Schema, Table
-from datalayer.schema.tokens import canonical, fold, tokenize
+from datalayer.schema.tokens import canonical_text, fold
 
 __all__ = ["Facts", "TableFacts", "changes_between", "facts_of_catalog", "facts_of_schema"]
 
@@ -107,7 +107,7 @@ def changes_between(before: Facts, after: Facts) -> tuple[str, ...]:
 
 
 def _same(text: str, names: frozenset[str]) -> str:
-    return " ".join(canonical(tokenize(text), names))
+    return " ".join(canonical_text(text, names))
 
 
 def _table(table: Table, triggers: Mapping[str, str], names: frozenset[str]) -> TableFacts:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from random import Random
 from typing import Final
 
@@ -106,8 +106,12 @@ class Rule:
         """The bare words in it, in lower case."""
         return frozenset(token.text.lower() for token in self._tokens if token.kind == "word")
 
-    def patterns(self) -> Iterator[tuple[str, str]]:
-        """Yield each pattern that a text is held against, with the operator."""
+    @cached_property
+    def patterns(self) -> tuple[tuple[str, str], ...]:
+        """Each pattern that a text is held against, with the operator."""
+        return tuple(self._patterns())
+
+    def _patterns(self) -> Iterator[tuple[str, str]]:
         for place, token in enumerate(self._tokens):
             if token.kind != "string" or place == 0:
                 continue
@@ -126,6 +130,7 @@ class Rule:
                 yield operator, unquote(token)
 
 
+@lru_cache(maxsize=1024)
 def _kind_of(declared: str, *, is_strict: bool = False) -> str:
     """Give the class of a declared type: its words first, SQLite's affinity for what is left."""
     lowered = declared.lower()
@@ -162,12 +167,12 @@ def values_of(column: Column, rules: Sequence[Rule], number: int, random: Random
 def _patterned(rules: Sequence[Rule], random: Random) -> Iterator[str]:
     makers = {"GLOB": glob_text, "LIKE": like_text, "ILIKE": like_text, "~": regex_text, "REGEXP": regex_text}
     for rule in rules:
-        for operator, pattern in rule.patterns():
+        for operator, pattern in rule.patterns:
             yield makers.get(operator, like_text)(pattern, random)
 
 
 def _fits(value: str, rules: Sequence[Rule]) -> bool:
-    globs = [pattern for rule in rules for operator, pattern in rule.patterns() if operator == "GLOB"]
+    globs = [pattern for rule in rules for operator, pattern in rule.patterns if operator == "GLOB"]
     return bool(globs) and all(fnmatchcase(value, pattern.replace("[^", "[!")) for pattern in globs)
 
 
@@ -263,16 +268,15 @@ def _by_kind(
 
 def _typed(column: Column, values: Sequence[Value]) -> Iterator[Value]:
     """Bring values to what the type stores without complaint, where that is known."""
+    kind = column.kind
     for value in values:
-        if column.kind == "integer" and isinstance(value, str):
+        if kind in ("integer", "real") and isinstance(value, str):
             continue
-        if column.kind == "integer" and isinstance(value, float):
+        if kind == "integer" and isinstance(value, float):
             value = int(value)
-        if column.kind == "real" and isinstance(value, str):
-            continue
-        if column.kind == "blob" and isinstance(value, str):
+        if kind == "blob" and isinstance(value, str):
             value = value.encode()
-        if column.kind == "text" and isinstance(value, (int, float)):
+        if kind == "text" and isinstance(value, (int, float)):
             value = str(value)
         if not isinstance(value, int) or -(2**63) <= value < 2**63:
             yield value

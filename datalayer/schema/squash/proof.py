@@ -23,7 +23,8 @@ from datalayer.schema.tokens import quote
 
 __all__ = ["prove", "prove_on_postgres", "unequal"]
 
-_ROOTED = ("OpenRead", "OpenWrite", "ReopenIdx", "Clear")
+_ROOTED = frozenset({"OpenRead", "OpenWrite", "ReopenIdx", "Clear"})
+_PLACED = _ROOTED | {"Transaction"}
 
 
 def prove(replay: Replayed, script: str, rows: Mapping[str, Kept] | None = None) -> None:
@@ -100,7 +101,7 @@ def _programs(connection: sqlite3.Connection, table: Table) -> list[list[tuple[o
         statements.append(f"SELECT * FROM {place} WHERE {quote(name)} = ? ORDER BY {quote(name)} DESC")
         statements.append(f"UPDATE {place} SET {quote(name)} = ? WHERE {quote(name)} = ?")
         statements.append(f"DELETE FROM {place} WHERE {quote(name)} = ?")
-    roots = {
+    roots: dict[object, str] = {
         int(page): str(name)
         for name, page in connection.execute(
             "SELECT name, rootpage FROM main.sqlite_schema WHERE rootpage > 0"
@@ -114,8 +115,9 @@ def _programs(connection: sqlite3.Connection, table: Table) -> list[list[tuple[o
         connection.execute(f"PRAGMA foreign_keys = {before}")
 
 
-def _program(connection: sqlite3.Connection, sql: str, roots: dict[int, str]) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = []
+def _program(
+    connection: sqlite3.Connection, sql: str, roots: Mapping[object, str]
+) -> list[tuple[object, ...]]:
     # sqlite3 wants a value for each mark, although nothing is run
     values = (None,) * sql.count("?")
     try:
@@ -123,18 +125,21 @@ def _program(connection: sqlite3.Connection, sql: str, roots: dict[int, str]) ->
     except sqlite3.Error as exc:
         # a trigger or reference to what is gone: then it must be so in both
         return [(str(exc),)]
-    for address, code, p1, p2, p3, p4, p5, *_ in rows:
-        if code in _ROOTED:
-            key = "p1" if code == "Clear" else "p2"
-            p1, p2 = (roots.get(p1), p2) if key == "p1" else (p1, roots.get(p2))
-        if code == "Transaction":
-            # the number that changes with every change of the schema
-            p3 = p4 = 0
-        if isinstance(p4, str) and p4.startswith("vtab:"):
-            # a place in memory
-            p4 = "vtab"
-        found.append((address, code, p1, p2, p3, p4, p5))
-    return found
+    # of the opcodes whose name begins with V some are about a virtual table
+    return [_without_places(row, roots) if row[1] in _PLACED or row[1][0] == "V" else row[:7] for row in rows]
+
+
+def _without_places(row: tuple[object, ...], roots: Mapping[object, str]) -> tuple[object, ...]:
+    address, code, p1, p2, p3, p4, p5, *_ = row
+    if code in _ROOTED:
+        p1, p2 = (roots.get(p1), p2) if code == "Clear" else (p1, roots.get(p2))
+    if code == "Transaction":
+        # the number that changes with every change of the schema
+        p3 = p4 = 0
+    if isinstance(p4, str) and p4.startswith("vtab:"):
+        # a place in memory
+        p4 = "vtab"
+    return address, code, p1, p2, p3, p4, p5
 
 
 def _catalog(engine: Engine, schema: Schema) -> str:
