@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from support.scripts import load_script
 from support.source_tree import ROOT
 
 from datalayer.schema.history import consolidated_sql
@@ -17,16 +16,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "domains").glob("*.md"))
 
 
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_diagrams", DOCS / "diagrams.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DIAGRAMS = loaded()
+DIAGRAMS = load_script("docs/diagrams.py")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import os
 import re
@@ -11,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from support.documents import read_blocks
+from support.scripts import load_script
 from support.source_tree import ROOT
 
 import datalayer
@@ -50,16 +49,7 @@ NOT_RUN = {
 SHOWN_WHOLE = ("Store", "Repository", "StatementLog", "Sessions", "Jobs", "JobContext", "KeyValues")
 
 
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
+GENERATOR = load_script("docs/generate.py")
 EXAMPLES: list[tuple[str, str]] = GENERATOR.examples()
 
 

@@ -7,15 +7,12 @@ from datetime import timedelta
 
 import pytest
 from support.clock import Clock
-from support.domain_engines import DOMAIN_ENGINES
 
 from datalayer import CheckViolation, ForeignKeyViolation, InvalidTransition, NotFound
 from datalayer.domains.workspaces import Candidate, NewThread
 from datalayer.repository.secrets import token_hash
 from datalayer.store import Store
 from datalayer.testing.strategies.workspaces import make_thread
-
-pytestmark = DOMAIN_ENGINES
 
 BEN = Candidate("Ben", "Ben@Example.org", "sails too")
 

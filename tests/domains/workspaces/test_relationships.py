@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 from support.clock import Clock
-from support.domain_engines import DOMAIN_ENGINES
 
 from datalayer import CheckViolation, ForeignKeyViolation, InvalidTransition, NotFound, UniqueViolation
 from datalayer.store import Store
-
-pytestmark = DOMAIN_ENGINES
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -6,13 +6,10 @@ from itertools import product
 
 import pytest
 from support.clock import Clock
-from support.domain_engines import DOMAIN_ENGINES
 
 from datalayer import CheckViolation, ForeignKeyViolation, InvalidTransition, NotFound
 from datalayer.domains.workspaces import NewThread
 from datalayer.store import Store
-
-pytestmark = DOMAIN_ENGINES
 
 ORDER = ["queued", "sent", "delivered", "read"]
 

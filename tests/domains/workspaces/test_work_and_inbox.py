@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.domain_engines import DOMAIN_ENGINES
 
 from datalayer import CheckViolation, ForeignKeyViolation, NotFound
 from datalayer.domains.workspaces import WorkItem
 from datalayer.store import Store
-
-pytestmark = DOMAIN_ENGINES
 
 
 @pytest.fixture

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.domain_engines import DOMAIN_ENGINES
 
 from datalayer import CheckViolation, ForeignKeyViolation, NotFound, UniqueViolation
 from datalayer.store import Store
-
-pytestmark = DOMAIN_ENGINES
 
 
 def test_a_workspace_is_made_with_its_owner_or_not_at_all(store: Store, ann: str) -> None:
