@@ -350,5 +350,8 @@ def _file_of(entry: Traversable) -> MigrationFile | None:
     match = _NUMBERED.match(entry.name)
     if match is None or (match["way"] and match["ending"] == "py") or match["way"] == ".down":
         return None
+    # prisma's folders may well be called like files
+    if entry.is_dir():
+        return None
     name = entry.name.rpartition(".")[0].removesuffix(match["way"] or "")
     return MigrationFile(int(match["number"]), name, entry, "sql" if match["ending"] == "sql" else "python")

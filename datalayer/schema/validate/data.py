@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from datalayer.schema.declaration import ForeignKey
 from datalayer.schema.snapshot import Schema
 from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
+from datalayer.schema.validate.finding import Severity
+from datalayer.schema.validate.postgres_block import unfolded
+from datalayer.schema.validate.postgres_change import name_of
 from datalayer.schema.validate.postgres_model import Event
 from datalayer.schema.validate.recreate import LOOSENING
 from datalayer.schema.validate.replay import Step, open_memory
@@ -68,11 +71,14 @@ def _cascaded(schema: Schema, parent: str) -> list[str]:
 
 
 def _is_restored(subject: Subject, drop: Step, child: str) -> bool:
-    """Say whether the file inserts the rows of a child again after the drop."""
+    """Say whether the file inserts the rows of a child again after the drop, or drops the child as well."""
     steps = subject.replay.of(drop.source)
     place = next(number for number, step in enumerate(steps) if step is drop)
     for step in steps[place + 1 :]:
         tokens = step.statement.tokens
+        # its rows are told of with its own DROP TABLE
+        if fold(_dropped(step)) == fold(child) and not _is_copied(subject, step, child):
+            return True
         is_into = step.statement.verb in ("INSERT", "REPLACE") and "SELECT" in {
             token.upper for token in tokens
         }
@@ -121,7 +127,10 @@ def _ignored_pragma(subject: Subject) -> Iterator[Hit]:
             ]
             blocked = blocked or any(child not in cascaded for child, _ in _children(step.before, name))
         begins = [one.line for one in source.statements if one.verb in ("BEGIN", "SAVEPOINT")]
-        if subject.layout == "numbered" and begins and begins[0] > pragma.line:
+        is_outside = subject.layout == "numbered" or any(
+            one.verb in ("COMMIT", "END") for one in source.statements if one.line < pragma.line
+        )
+        if is_outside and begins and begins[0] > pragma.line:
             # the file opens its transaction itself, after the PRAGMA, which so holds
             continue
         message = "PRAGMA foreign_keys is ignored in the transaction in which the file is run"
@@ -155,14 +164,16 @@ def _lost(subject: Subject, source: Source, name: str, line: int) -> Iterator[Hi
     rows = _rows_in_replay(subject, source, name) or _rows_in_database(subject, name)
     if rows == 0:
         return
+    is_meant = source.says(name, LOOSENING)
     if rows:
-        yield Hit(source.path, line, f"DROP TABLE {name} loses its rows ({rows}), which nothing has copied")
+        message = f"DROP TABLE {name} loses its rows ({rows}), which nothing has copied"
+        severity = _severity(is_meant=is_meant and not is_anew, has_rows=True)
+        yield Hit(source.path, line, message, severity=severity)
     elif is_anew:
         yield Hit(source.path, line, f"DROP TABLE {name} loses its rows: the new {name} gets no copy of them")
     else:
-        severity = "info" if source.says(name, LOOSENING) else "warning"
         message = f"DROP TABLE {name} loses its rows, if it has any"
-        yield Hit(source.path, line, message, severity=severity)
+        yield Hit(source.path, line, message, severity=_severity(is_meant=is_meant, has_rows=False))
 
 
 def _rows_in_replay(subject: Subject, source: Source, name: str) -> int:
@@ -223,19 +234,28 @@ def _lost_rows_of_events(subject: Subject) -> Iterator[Hit]:
         seeded = any(
             one.change.kind == "insert" and one.change.table == change.name for one in subject.model.events
         )
-        meant = "info" if event.source.says(change.name, LOOSENING) else "warning"
         message = f"DROP TABLE {change.name} loses its rows"
         _, after = subject.model.around[event.source.name]
-        severity = "error" if rows or seeded or change.name in after.tables else meant
+        is_meant = event.source.says(change.name, LOOSENING) and change.name not in after.tables
+        has_rows = rows or seeded or change.name in after.tables
+        severity = _severity(is_meant=is_meant, has_rows=bool(has_rows))
         yield Hit(event.source.path, change.line, message, severity=severity)
+
+
+def _severity(*, is_meant: bool, has_rows: bool) -> Severity:
+    """Weigh a loss of rows: that it is said does not take the rows away."""
+    if has_rows:
+        return "warning" if is_meant else "error"
+    return "info" if is_meant else "warning"
 
 
 def _statements_until(subject: Subject, event: Event) -> Iterator[Statement]:
     for source in subject.sources:
         for statement in source.statements:
-            if statement is event.statement:
-                return
-            yield statement
+            for one in unfolded(statement):
+                if one == event.inner:
+                    return
+                yield one
 
 
 def _trials(subject: Subject) -> Iterator[tuple[Source, Trial]]:
@@ -318,21 +338,57 @@ def _line_of_word(source: Source, word: str) -> int:
 
 def _needs_empty_of_events(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
-        filled: set[tuple[str, str]] = set()
         bare: dict[tuple[str, str], bool] = {}
         for event in subject.model.of(source):
             change = event.change
             key = (change.table, change.name)
-            if change.kind == "update":
-                filled |= {(change.table, column) for column in change.columns}
             if event.table is None or event.is_new:
                 continue
             if change.kind == "add column":
                 bare[key] = bool(change.default)
-                yield from _added_column(event)
-            elif change.kind == "set not null" and bare.get(key) is False and key not in filled:
+                if not _is_emptied(event):
+                    yield from _added_column(event)
+            elif change.kind == "set not null" and bare.get(key) is False and not _is_filled(event):
                 message = f"{change.table}.{change.name} is NULL in every row, so SET NOT NULL fails"
                 yield Hit(source.path, change.line, message, "fill the column with UPDATE first")
+
+
+def _before_in_file(event: Event) -> Iterator[Statement]:
+    for statement in event.source.statements:
+        for one in unfolded(statement):
+            if one == event.inner:
+                return
+            yield one
+
+
+def _is_emptied(event: Event) -> bool:
+    """Say whether the file has deleted all rows of the table before."""
+    for one in _before_in_file(event):
+        words = [token.upper for token in one.tokens]
+        names = {name_of(token) for token in one.tokens if token.kind in ("word", "identifier")}
+        is_whole = words[0] == "TRUNCATE" or (words[0] == "DELETE" and "WHERE" not in words)
+        if is_whole and event.change.table.rpartition(".")[2] in names:
+            return True
+    return False
+
+
+def _is_filled(event: Event) -> bool:
+    """Say whether the file wrote to the column before: by UPDATE, in a block, a query, or by a call."""
+    wanted = {event.change.table.rpartition(".")[2], event.change.name}
+    for statement in event.source.statements:
+        if statement is event.statement:
+            return _is_emptied(event)
+        if statement.verb in ("UPDATE", "WITH", "MERGE", "DO") and wanted <= _words_in(statement):
+            return True
+        # what a call does stands elsewhere
+        if statement.verb == "CALL" or (statement.verb == "SELECT" and "(" in statement.text):
+            return True
+    return _is_emptied(event)
+
+
+def _words_in(statement: Statement) -> set[str]:
+    """Give the names in a statement, those in a body in dollars too."""
+    return {word.strip('"') for word in re.findall(r'"[^"]+"|\w+', statement.text)}
 
 
 def _added_column(event: Event) -> Iterator[Hit]:

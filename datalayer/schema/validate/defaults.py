@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from datalayer.schema.declaration import Check
 from datalayer.schema.tokens import Token, fold, quote, tokenize, unquote
-from datalayer.schema.validate.postgres_change import Change
+from datalayer.schema.validate.postgres_change import Constraint
 from datalayer.schema.validate.postgres_model import Event
 from datalayer.schema.validate.references import line_of_name
 from datalayer.schema.validate.replay import open_memory
@@ -69,31 +69,53 @@ def _is_false(expression: str, column: str, default: str) -> bool:
 
 
 def _refused_default_of_events(subject: Subject) -> Iterator[Hit]:
-    for event in subject.model.events:
+    for place, event in enumerate(subject.model.events):
         change = event.change
+        if change.kind == "add constraint":
+            yield from _refused_by_new_check(subject, place, event)
         columns = change.inner if change.kind == "create table" else (change,)
         for column in columns:
             if not column.default or column.kind not in ("add column", "set default"):
                 continue
-            labels = (
-                subject.model.known.enums.get(column.other) if column.kind == "add column" else event.labels
-            )
-            default = _sql_of(column.default)
+            there = column if column.kind == "add column" else event.columns.get(column.name)
+            labels = event.enums.get(there.other) if there else None
             if labels is not None and column.default[0].kind == "string":
-                label = unquote(column.default[0])
+                label = _label(column.default[0])
                 if label not in labels:
                     message = f"the default '{label}' of {column.table}.{column.name} is no label of its enum"
                     yield Hit(event.source.path, column.line, message)
-            checks = _checks(change, event)
+            checks = _checks([*change.constraints, *event.constraints])
             known = [*event.columns, *(one.name for one in columns)]
-            failing = _failing(checks, column.name, default, known)
+            failing = _failing(checks, column.name, _sql_of(column.default), known)
             if failing is not None:
                 message = _default_message(column.table, column.name, failing)
                 yield Hit(event.source.path, column.line, message)
 
 
-def _checks(change: Change, event: Event) -> list[Check]:
-    constraints = [*change.constraints, *(event.table.constraints if event.table else ())]
+def _label(token: Token) -> str:
+    # an escape string has its letter before it
+    return unquote(token._replace(text=token.text.lstrip("eE")))
+
+
+def _refused_by_new_check(subject: Subject, place: int, event: Event) -> Iterator[Hit]:
+    """Look at the defaults that are there already, unless the same file changes them further on."""
+    change = event.change
+    changed = {
+        later.change.name
+        for later in subject.model.events[place:]
+        if later.source is event.source
+        and later.change.table == change.table
+        and later.change.kind in ("set default", "drop default", "drop column")
+    }
+    for name, column in event.columns.items():
+        if column.default and name not in changed:
+            default = _sql_of(column.default)
+            failing = _failing(_checks(change.constraints), name, default, [*event.columns])
+            if failing is not None:
+                yield Hit(event.source.path, change.line, _default_message(change.table, name, failing))
+
+
+def _checks(constraints: Sequence[Constraint]) -> list[Check]:
     return [Check(one.name, _sql_of(one.tokens)) for one in constraints if one.kind == "CHECK"]
 
 

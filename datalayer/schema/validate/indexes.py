@@ -66,7 +66,8 @@ def _postgres_entries(subject: Subject) -> Iterator[_Entry]:
     for name, (source, index) in subject.model.known.indexes.items():
         method, _, where = index.other.partition(" ")
         if method == "btree":
-            yield _Entry(index.table, name, index.columns, index.is_unique, where, source.path, index.line)
+            terms = (*index.columns, *index.labels)
+            yield _Entry(index.table, name, terms, index.is_unique, where, source.path, index.line)
 
 
 def _duplicate(subject: Subject) -> Iterator[Hit]:

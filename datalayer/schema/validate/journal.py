@@ -123,7 +123,10 @@ def _same_number(subject: Subject) -> Iterator[Hit]:
         if number is None:
             continue
         if number in first:
-            yield Hit(source.path, 1, f"{source.name} has the number of {first[number].name}")
+            message = f"{source.name} has the number of {first[number].name}"
+            # prisma tells its folders apart by their whole names
+            severity = "warning" if subject.layout == "prisma" else None
+            yield Hit(source.path, 1, message, severity=severity)
         else:
             first[number] = source
 

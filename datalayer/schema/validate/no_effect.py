@@ -17,7 +17,7 @@ from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
 
-_MAKES_ROWS_LIST = "INSERT UPDATE DELETE REPLACE WITH SELECT COPY CALL DO"
+_MAKES_ROWS_LIST = "INSERT UPDATE DELETE REPLACE WITH SELECT COPY CALL DO REINDEX ANALYZE"
 _MAKES_ROWS = frozenset(_MAKES_ROWS_LIST.split())
 
 
@@ -159,11 +159,12 @@ def _column(column: Change) -> tuple[object, ...]:
 def _is_same_index(event: Event) -> bool:
     old, new = event.existing, event.change
     assert old is not None
-    return (old.table, old.columns, old.is_unique, old.other) == (
+    return (old.table, old.columns, old.is_unique, old.other, old.labels) == (
         new.table,
         new.columns,
         new.is_unique,
         new.other,
+        new.labels,
     )
 
 
@@ -229,16 +230,27 @@ def _drops_nothing(subject: Subject) -> Iterator[Hit]:
             yield Hit(step.source.path, step.statement.line, f"DROP {noun} IF EXISTS {name}: there is none")
     for event in subject.model.events:
         change = event.change
-        if (
-            change.kind not in ("drop table", "drop column")
-            or not change.is_conditional
-            or not event.is_certain
-        ):
-            continue
-        is_there = event.table is not None and (change.kind == "drop table" or change.name in event.columns)
-        if not is_there:
-            noun = change.kind.split()[1].upper()
+        if change.is_conditional and event.is_certain and _finds_nothing(subject, event):
+            noun = change.kind.split()[1].upper().replace("RELATION", "VIEW")
             yield Hit(event.source.path, change.line, f"DROP {noun} IF EXISTS {change.name}: there is none")
+
+
+def _finds_nothing(subject: Subject, event: Event) -> bool:
+    """Say whether a DROP of PostgreSQL's finds nothing, as far as files can know."""
+    change = event.change
+    schema, _, name = change.name.rpartition(".")
+    if change.kind == "drop column":
+        return event.table is None or change.name not in event.columns
+    if schema and not any(one.startswith(f"{schema}.") for one in event.known_tables):
+        return False
+    known = event.known_tables | event.known_relations
+    if change.kind == "drop index":
+        # a key has an index that nobody made by name
+        return event.existing is None and not name.endswith(("_pkey", "_key", "_idx", "_excl"))
+    if change.kind == "drop relation":
+        return change.name not in known and not name.endswith("_seq")
+    is_type = change.kind in ("drop type", "drop domain")
+    return (is_type or change.kind == "drop table") and change.name not in known | event.enums.keys()
 
 
 RULES = (

@@ -5,6 +5,7 @@ Reads what the rules ask for and goes past the rest; a statement that it does no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,19 @@ __all__ = ["Change", "Constraint", "changes_of", "name_of", "words_of"]
 _CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EXCLUDE", "NOT")
 _AFTER_TYPE_LIST = "CONSTRAINT NULL NOT PRIMARY UNIQUE CHECK REFERENCES COLLATE DEFAULT GENERATED STORAGE"
 _AFTER_TYPE = frozenset(_AFTER_TYPE_LIST.split())
+# https://www.postgresql.org/docs/current/datatype.html: the aliases
+_TYPE_NAMES_LIST = """
+int8=bigint serial8=bigserial int4=integer int=integer serial4=serial int2=smallint serial2=smallserial
+bool=boolean decimal=numeric float8=double_precision float=double_precision float4=real
+character_varying=varchar character=char bit_varying=varbit
+"""
+_TYPE_NAMES = {
+    alias.replace("_", " "): name.replace("_", " ")
+    for alias, _, name in (pair.partition("=") for pair in _TYPE_NAMES_LIST.split())
+}
+_ZONED = re.compile(
+    r"(?P<name>timestamp|time)\s*(?P<size>\(\d+\))? (?P<zone>with|without) time zone", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,8 @@ class Constraint:
 class Change:
     """One change. `kind` is "create table", "add column", "set type" and so on.
 
-    `name` is the column, index, constraint or type, `other` a new name or the type of a column, `labels` the
-    labels of an enum or the words of a default.
+    `name` is the column, index, constraint or type, `other` a new name, the type of a column or an index's
+    method and WHERE, `labels` the labels of an enum or what an index includes.
     """
 
     kind: str
@@ -121,6 +135,9 @@ class _Parser:
         while reader.accept_one("OR", "REPLACE", "GLOBAL", "LOCAL", "UNLOGGED", "RECURSIVE"):
             continue
         if reader.accept_one("TEMP", "TEMPORARY"):
+            reader.accept_one("TABLE", "VIEW", "SEQUENCE")
+            reader.accept("IF", "NOT", "EXISTS")
+            yield Change("create relation", line, name=self._qualified(reader))
             return
         is_unique = reader.accept("UNIQUE")
         if reader.accept("TABLE"):
@@ -241,6 +258,7 @@ class _Parser:
         terms = tuple(_term(reader, part) for part in commas(reader.group()))
         rest = words_of(reader.tokens[reader.place :])
         where = rest.partition("WHERE ")[2]
+        include = f"INCLUDE {' '.join(self._names(reader))}" if reader.accept("INCLUDE") else ""
         name = name or f"{table}_{'_'.join(terms)}_idx"
         return Change(
             "create index",
@@ -249,6 +267,7 @@ class _Parser:
             name,
             f"{method} {where}".strip(),
             columns=terms,
+            labels=(include,) if include else (),
             is_conditional=conditional,
             is_concurrent=is_concurrent,
             is_unique=is_unique,
@@ -395,10 +414,16 @@ def _assigned(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _type_text(tokens: Sequence[Token]) -> str:
+    """Give a type under one name, whichever of its names is written."""
     text = "".join(
         f" {name_of(token)}" if token.kind in ("word", "identifier") else token.text for token in tokens
     )
-    return text.strip().replace(". ", ".")
+    text = text.strip().replace(". ", ".").removeprefix("public.").removeprefix("pg_catalog.")
+    match = _ZONED.fullmatch(text)
+    if match is not None:
+        text = f"{match['name']}{'tz' * (match['zone'] == 'with')}{match['size'] or ''}"
+    name, bracket, rest = text.partition("(" if "(" in text else "[")
+    return f"{_TYPE_NAMES.get(name.strip(), name)}{bracket}{rest}"
 
 
 def _default(reader: Reader) -> tuple[Token, ...]:

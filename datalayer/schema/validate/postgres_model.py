@@ -5,11 +5,13 @@ A light model, kept by statements that were read from their tokens; nothing is r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from datalayer.schema.tokens import Statement
-from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of
+from datalayer.schema.validate.postgres_block import is_plain, unfolded
+from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of, name_of
 from datalayer.schema.validate.source import Source
 
 __all__ = ["Event", "Known", "KnownTable", "Model"]
@@ -52,7 +54,9 @@ class Event:
     """One change with what was known just before it.
 
     `table` is the table it is about, None where the files have not made it; `is_new` that the same file made
-    it. `existing` is the index or table of that name before a CREATE.
+    it. `existing` is the index or table of that name before a CREATE; `columns`, `constraints` and `enums`
+    are those of before too. `is_certain` that no call before it may have made what is not known.
+    `inner` is the statement itself, where `statement` is the block around it.
     """
 
     source: Source
@@ -64,8 +68,10 @@ class Event:
     known_relations: frozenset[str]
     columns: dict[str, Change]
     existing: Change | None = None
-    labels: tuple[str, ...] | None = None
+    constraints: tuple[Constraint, ...] = ()
+    enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     is_certain: bool = True
+    inner: Statement | None = None
 
 
 class Model:
@@ -77,15 +83,17 @@ class Model:
         self.made: dict[str, tuple[Source, int]] = {}
         self.dropped: dict[str, tuple[Source, int]] = {}
         self.around: dict[str, tuple[Known, Known]] = {}
+        self._functions: set[str] = set()
         is_certain = True
         for source in sources:
             before = self.known.copy()
             is_certain = is_certain and source.is_sql
             for statement in source.statements:
-                # a block or a call may make anything
-                is_certain = is_certain and statement.verb not in ("DO", "CALL", "EXECUTE")
-                for change in changes_of(statement):
-                    self.events.append(self._event(source, statement, change, is_certain=is_certain))
+                is_certain = is_certain and not self._may_make_anything(statement)
+                found = ((one, change) for one in unfolded(statement) for change in changes_of(one))
+                for inner, change in found:
+                    event = self._event(source, statement, change, is_certain=is_certain)
+                    self.events.append(replace(event, inner=inner))
                     self._apply(source, change)
             if any(event.change.kind == "drop table" for event in self.of(source)):
                 self.around[source.name] = (before, self.known.copy())
@@ -94,16 +102,29 @@ class Model:
         """Give the changes of one file."""
         return [event for event in self.events if event.source is source]
 
+    def _may_make_anything(self, statement: Statement) -> bool:
+        """Say whether it is a call, or a block with one: of a function of the files, where it is SELECT."""
+        names = [name_of(token) for token in statement.tokens]
+        if statement.verb == "CREATE":
+            words = [token.upper for token in statement.tokens[:4]]
+            if "FUNCTION" in words or "PROCEDURE" in words:
+                end = next((place for place, name in enumerate(names) if name == "("), len(names))
+                self._functions.add(names[end - 1])
+        if statement.verb == "DO":
+            return not is_plain(statement)
+        is_call = statement.verb == "SELECT" and any(
+            name in self._functions and after == "(" for name, after in pairwise(names)
+        )
+        return is_call or statement.verb in ("CALL", "EXECUTE")
+
     def _event(self, source: Source, statement: Statement, change: Change, *, is_certain: bool) -> Event:
         known = self.known
         table = known.tables.get(change.table)
         existing = None
-        if change.kind == "create index" and change.name in known.indexes:
+        if change.kind in ("create index", "drop index") and change.name in known.indexes:
             existing = known.indexes[change.name][1]
         elif change.kind == "create table" and table is not None:
             existing = Change("create table", table.line, table.name, inner=tuple(table.columns.values()))
-        column = table.columns.get(change.name) if table else None
-        type_name = change.other if change.kind == "add column" else column.other if column else ""
         return Event(
             source,
             statement,
@@ -114,7 +135,8 @@ class Model:
             frozenset(known.relations),
             dict(table.columns) if table else {},
             existing,
-            known.enums.get(type_name),
+            tuple(table.constraints) if table else (),
+            {**known.enums},
             is_certain,
         )
 
@@ -124,17 +146,25 @@ class Model:
         if change.kind == "create table":
             if table is None:
                 self._make(source, change)
-        elif change.kind in ("create relation", "create part"):
+        elif change.kind in ("create relation", "create part", "create type", "create domain"):
             known.relations.add(change.name)
+        elif change.kind == "drop schema":
+            self._drop_schema(source, change)
         elif change.kind == "create index":
             known.indexes.setdefault(change.name, (source, change))
-        elif change.kind in ("create enum", "add value"):
+        elif change.kind == "create enum" or (change.kind == "add value" and change.name in known.enums):
             known.enums[change.name] = known.enums.get(change.name, ()) + change.labels
         elif change.kind == "rename value" and change.name in known.enums:
             old, new = change.labels
             known.enums[change.name] = tuple(new if one == old else one for one in known.enums[change.name])
         elif change.kind == "rename type" and change.name in known.enums:
             known.enums[change.other] = known.enums.pop(change.name)
+            for columns in (table.columns for table in known.tables.values()):
+                columns.update(
+                    (name, replace(column, other=change.other))
+                    for name, column in columns.items()
+                    if column.other == change.name
+                )
         elif change.kind.startswith("drop ") and change.kind.endswith(("table", "index", "relation", "type")):
             self._drop(source, change)
         elif change.kind == "rename table" and table is not None:
@@ -149,6 +179,13 @@ class Model:
             known.indexes[change.other] = known.indexes.pop(change.name)
         elif table is not None:
             _apply_to_table(table, change)
+
+    def _drop_schema(self, source: Source, change: Change) -> None:
+        known = self.known
+        for name in [*known.tables, *known.relations]:
+            schema, _, _ = name.rpartition(".")
+            if (schema or "public") == change.name:
+                self._drop(source, replace(change, kind="drop table", name=name))
 
     def _make(self, source: Source, change: Change) -> None:
         columns = {column.name: column for column in change.inner}
@@ -180,20 +217,20 @@ def _apply_to_table(table: KnownTable, change: Change) -> None:
         columns.pop(change.name, None)
         table.constraints[:] = [one for one in table.constraints if change.name not in one.columns]
     elif change.kind == "rename column" and change.name in columns:
-        columns[change.other] = columns.pop(change.name)
+        columns[change.other] = replace(columns.pop(change.name), name=change.other)
     elif change.kind == "add constraint":
         table.constraints.extend(change.constraints)
     elif change.kind == "drop constraint":
         table.constraints[:] = [one for one in table.constraints if one.name != change.name]
-    elif change.kind in ("set type", "set not null") and change.name in columns:
-        old = columns[change.name]
-        is_type = change.kind == "set type"
-        columns[change.name] = Change(
-            "add column",
-            old.line,
-            old.table,
-            old.name,
-            change.other if is_type else old.other,
-            default=old.default,
-            is_not_null=old.is_not_null or not is_type,
-        )
+    elif change.name in columns:
+        columns[change.name] = _column_after(columns[change.name], change)
+
+
+def _column_after(column: Change, change: Change) -> Change:
+    if change.kind == "set type":
+        return replace(column, other=change.other)
+    if change.kind in ("set not null", "drop not null"):
+        return replace(column, is_not_null=change.kind == "set not null")
+    if change.kind in ("set default", "drop default"):
+        return replace(column, default=change.default)
+    return column

@@ -85,7 +85,12 @@ def _constraints(pair: _Pair) -> Iterator[Loss]:
 
 
 def _meaning(one: Constraint) -> tuple[object, ...]:
-    return (one.kind, () if one.kind == "CHECK" else one.columns, one.parent, words_of(one.tokens).lower())
+    columns: object = one.columns
+    if one.kind in ("PRIMARY", "UNIQUE"):
+        columns = frozenset(one.columns)
+    elif one.kind == "CHECK":
+        columns = ()
+    return (one.kind, columns, one.parent, words_of(one.tokens).lower())
 
 
 def _text(one: Constraint) -> str:

@@ -53,6 +53,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f' (did you mean "{found}"?)' if found else ""
 
 
+def _is_slip(name: str, hint: str) -> bool:
+    """Say whether a name is a known one spelt wrongly, and not a thing that something unseen has made.
+
+    A part (events_2024), a copy (users_old) and a temporary table are called like another one and more.
+    """
+    wanted, known = fold(name).rpartition(".")[2], fold(hint.partition('"')[2].rpartition('"')[0])
+    if not known:
+        return False
+    longer, shorter = (wanted, known) if len(wanted) > len(known) else (known, wanted)
+    is_more = {*re.split(r"[_\d]+", shorter)} < {*re.split(r"[_\d]+", longer)}
+    is_numbered = re.sub(r"\d+", "", wanted) == re.sub(r"\d+", "", known)
+    is_near = bool(get_close_matches(wanted, [known], n=1, cutoff=0.75))
+    return wanted == known or (is_near and not is_more and not is_numbered)
+
+
 def unknown_name(error: str) -> str:
     """Give the name that SQLite's message says is unknown, else an empty string."""
     match = _UNKNOWN.match(error)
@@ -74,11 +89,14 @@ def _unknown(subject: Subject) -> Iterator[Hit]:
 
 def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
     failed: set[str] = set()
+    told: set[str] = set()
     is_open = False
     for step in subject.replay.steps:
         if step.error is None:
             continue
         name = unknown_name(step.error)
+        if name and name in told and step.error.startswith("no such table"):
+            continue
         if step.statement.verb in ("CREATE", "ALTER"):
             # what should have been made is missing further on; that is no fault of the statements there
             failed |= {fold(unquote(token)) for token in step.statement.tokens if token.kind != "operator"}
@@ -86,10 +104,11 @@ def _unknown_in_steps(subject: Subject) -> Iterator[Hit]:
             continue
         hint = nearest(name, _names(step.before, step.error)) if name else ""
         is_certain = step.is_certain and not is_open
+        noun = "column" if "column" in step.error else "table"
         # a folder that begins with a table which it does not make has its beginning elsewhere: told once
-        is_open = is_open or not step.before.tables
-        if name and (is_certain or hint):
-            noun = "column" if "column" in step.error else "table"
+        is_open = is_open or (noun == "table" and not subject.replay.starts[step.source.name].tables)
+        if name and (is_certain or _is_slip(name, hint)):
+            told.add(name)
             line = line_of_name(step, name)
             yield Hit(step.source.path, line, f'there is no {noun} "{name}"{hint}')
 
@@ -271,7 +290,7 @@ def _unknown_in_events(subject: Subject) -> Iterator[Hit]:
         for message, hint, line in _unknown_of(event, schemas, subject):
             is_certain = event.is_certain and not is_open
             is_open = is_open or not event.known_tables
-            if is_certain or hint:
+            if is_certain or _is_slip(message.split('"')[1], hint):
                 yield Hit(event.source.path, line, f"{message}{hint}")
 
 
@@ -341,6 +360,8 @@ def _is_known(event: Event, name: str, schemas: set[str]) -> bool:
         name in event.known_tables
         or name in event.known_relations
         or (schema != "" and schema not in schemas)
+        # or the search path leads there
+        or (schema == "" and any(one.endswith(f".{name}") for one in event.known_tables))
     )
 
 

@@ -15,6 +15,12 @@ from datalayer.schema.tokens import Statement, Token, fold
 __all__ = ["Source", "line_at", "reader_of"]
 
 _ALLOW = re.compile(r"--[ \t]*datalayer:allow[ \t]+(?P<ids>[A-Z]\d{3}(?:[ \t,]+[A-Z]\d{3})*)")
+# goose, dbmate, sql-migrate, flyway
+_NO_TRANSACTION = re.compile(
+    r"^[ \t]*--[ \t]*(?:\+goose[ \t]+no[ \t]+transaction|migrate:up[ \t].*\btransaction:[ \t]*false"
+    r"|\+migrate[ \t]+up[ \t].*\bnotransaction|flyway:executeInTransaction=false)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 # lines of comment that follow each other are one comment
 _COMMENT = re.compile(r"(?:--[^\n]*(?:\n[ \t]*)?)+|/\*.*?\*/", re.DOTALL)
 _WORD = re.compile(r"[a-z0-9]+")
@@ -32,6 +38,11 @@ class Source:
     def name(self) -> str:
         """The name without ending, as journals hold it."""
         return self.file.name
+
+    @cached_property
+    def is_outside(self) -> bool:
+        """Whether the file asks its tool to run it without a transaction around it."""
+        return self.is_sql and bool(_NO_TRANSACTION.search(self.file.read()))
 
     @property
     def is_sql(self) -> bool:

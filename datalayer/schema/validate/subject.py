@@ -39,6 +39,9 @@ CREATE TYPE, INDEX CONCURRENTLY, VIEW CONCURRENTLY, ADD CONSTRAINT, ALTER COLUMN
 _POSTGRES_PAIRS = frozenset(tuple(pair.split()) for pair in _POSTGRES_PAIRS_LIST.split(","))
 _SQLITE_WORDS_LIST = "AUTOINCREMENT PRAGMA ROWID STRICT STRFTIME JULIANDAY GLOB UNIXEPOCH"
 _SQLITE_WORDS = frozenset(_SQLITE_WORDS_LIST.split())
+_MYSQL_PAIRS = frozenset(
+    [("MODIFY", "COLUMN"), ("CHANGE", "COLUMN"), ("DROP", "FOREIGN"), ("=", "INNODB"), ("=", "MYISAM")]
+)
 _DIALECTS: dict[str, Dialect] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
@@ -137,7 +140,7 @@ class Subject:
 def guess_dialect(folder: Folder) -> Dialect | None:
     """Guess whose SQL a folder holds: drizzle says so itself, else by words that only one engine has.
 
-    None where the files have no such word.
+    None where the files have no such word. Raises MigrationRefused for MySQL's.
     """
     if folder.layout == "d1":
         return "sqlite"
@@ -148,11 +151,27 @@ def guess_dialect(folder: Folder) -> Dialect | None:
     for file in folder.files():
         # PostgreSQL's lexical rules also go past SQLite's text; a body in dollars is one token of it
         for statement in file.statements("postgresql"):
+            if _is_mysqls(statement):
+                raise MigrationRefused(
+                    f"{file.source}:{statement.line} is MySQL's",
+                    why="the files of this folder are read as SQLite's or PostgreSQL's",
+                    hint="name another folder with --dir, or say --dialect where they are that after all",
+                )
             postgres += _signs_of_postgres(statement)
             sqlite += _signs_of_sqlite(statement)
     if postgres == sqlite == 0:
         return None
     return "postgresql" if postgres > sqlite else "sqlite"
+
+
+def _is_mysqls(statement: Statement) -> bool:
+    """Say whether a change of the schema has words that neither SQLite nor PostgreSQL knows."""
+    if statement.verb not in ("CREATE", "ALTER"):
+        return False
+    words = [token.upper or token.text for token in statement.tokens]
+    # as the name of a column it would stand behind a comma or parenthesis
+    counts = any(word == "AUTO_INCREMENT" and before not in "(," for before, word in pairwise(words))
+    return counts or not _MYSQL_PAIRS.isdisjoint(pairwise(words))
 
 
 def _signs_of_postgres(statement: Statement) -> int:

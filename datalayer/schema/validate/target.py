@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 
 from datalayer.schema.tokens import Statement, fold, unquote
 from datalayer.schema.validate.data import needs_rows
@@ -94,7 +95,10 @@ def _refused_by_sqlite(subject: Subject) -> Iterator[Hit]:
             continue
         severity = "warning" if error.startswith(("no such function", "no such module")) else "error"
         message = f"SQLite {sqlite3.sqlite_version} refuses it: {error}"
-        yield Hit(step.source.path, _line(step, error), message, severity=severity)
+        words = [token.upper for token in step.statement.tokens]
+        is_libsqls = words[:2] == ["ALTER", "TABLE"] and ("ALTER", "COLUMN") in pairwise(words)
+        fix = "only libSQL changes a column like that; elsewhere make the table anew" if is_libsqls else ""
+        yield Hit(step.source.path, _line(step, error), message, fix, severity)
 
 
 def _line(step: Step, error: str) -> int:

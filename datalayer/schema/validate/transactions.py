@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from datalayer.schema.numbered.manner import manner_of
 from datalayer.schema.tokens import Statement, unquote
+from datalayer.schema.validate.finding import Severity
 from datalayer.schema.validate.postgres_change import changes_of
 from datalayer.schema.validate.rule import Hit, Rule
+from datalayer.schema.validate.source import Source
 from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
@@ -28,12 +30,29 @@ def _steers(statement: Statement) -> str:
 def _own_transaction(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
         is_open = False
+        severity = _severity(subject, source)
         for statement in source.statements:
             word = _steers(statement)
             # the end of a transaction that the file began is told with its beginning
             if word and not is_open:
-                yield Hit(source.path, statement.line, f"{word} in a file that is run in a transaction")
+                message = f"{word} in a file that is run in a transaction"
+                yield Hit(source.path, statement.line, message, severity=severity)
             is_open = word in ("BEGIN", "START TRANSACTION") or (is_open and not word)
+
+
+def _severity(subject: Subject, source: Source) -> Severity | None:
+    """Weigh a transaction of the file's own: one around all of it is what the run makes anyway.
+
+    Drizzle and D1 fail on it. Prisma and golang-migrate open none themselves, nor does who is asked not to.
+    """
+    if subject.layout in ("drizzle", "d1") or subject.target == "d1":
+        return None
+    is_needed = subject.layout == "prisma" or source.file.source.name.endswith(".up.sql")
+    if is_needed or source.is_outside:
+        return "info"
+    steering = [bool(_steers(one)) for one in source.statements if one.verb not in ("PRAGMA", *_HARMLESS)]
+    is_whole = steering[:1] == steering[-1:] == [True] and steering.count(True) == 2
+    return "warning" if is_whole else None
 
 
 def _is_outside(subject: Subject, statement: Statement) -> bool:
@@ -51,11 +70,14 @@ def _mixed(subject: Subject) -> Iterator[Hit]:
             if len(others) > 1 and _is_outside(subject, statement):
                 words = " ".join(token.text for token in statement.tokens[:3])
                 message = f"{words} runs outside of a transaction only, and the file has other statements"
-                yield Hit(source.path, statement.line, message)
+                severity = "warning" if source.is_outside else None
+                yield Hit(source.path, statement.line, message, severity=severity)
 
 
 def _used_at_once(subject: Subject) -> Iterator[Hit]:
     for source in () if subject.is_sqlite else subject.sources:
+        if source.is_outside:
+            continue
         added: dict[str, str] = {}
         own: set[str] = set()
         for statement in source.statements:

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from support.rule_cases import write_files
 
+from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.validate import validate
 from datalayer.schema.validate.folder import subject_of
@@ -210,3 +211,96 @@ def test_no_file_outside_is_reached(tmp_path: Path) -> None:
     validate(Folder(tmp_path / "m"))
 
     assert not victim.exists()
+
+
+JOBS = "CREATE TABLE jobs (id bigint PRIMARY KEY, state text, CHECK (state <> 'lost'));\n"
+BLOCK = (
+    "DO $$ BEGIN\n CREATE TYPE state AS ENUM ('a', 'b');\n"
+    "EXCEPTION WHEN duplicate_object THEN null;\nEND $$;\n"
+)
+# what stands in a second file, and whether the rule tells of it
+_SAID = [
+    ("X004", f"{BLOCK}ALTER TABLE jobs ADD COLUMN kind state DEFAULT 'a';\n", None),
+    ("X004", f"{BLOCK}ALTER TABLE jobs ADD COLUMN kind state DEFAULT 'c';\n", "error"),
+    ("X004", f"{BLOCK}ALTER TABLE jobs ADD COLUMN kind public.state DEFAULT E'b';\n", None),
+    ("X004", "ALTER TYPE seen ADD VALUE 'x';\nALTER TABLE jobs ADD COLUMN kind seen DEFAULT 'y';\n", None),
+    (
+        "X004",
+        "ALTER TABLE jobs ADD COLUMN kind text DEFAULT 'x';\nALTER TABLE jobs ADD CHECK (kind <> 'x');\n",
+        "error",
+    ),
+    (
+        "X004",
+        "ALTER TABLE jobs ADD COLUMN kind text DEFAULT 'x', ALTER kind DROP DEFAULT,\n"
+        "ADD CHECK (kind <> 'x');\n",
+        None,
+    ),
+    ("X001", "CREATE TEMP TABLE job AS SELECT 1 AS x;\nINSERT INTO job VALUES (2);\n", None),
+    ("X001", "CREATE TABLE app.parts (id int);\nALTER TABLE parts ADD COLUMN x int;\n", None),
+    (
+        "X001",
+        "CREATE FUNCTION split() RETURNS void AS $$ $$ LANGUAGE sql;\nSELECT split();\nDELETE FROM jobs_1;\n",
+        None,
+    ),
+    (
+        "X001",
+        "CREATE FUNCTION split() RETURNS void AS $$ $$ LANGUAGE sql;\nSELECT split();\nDELETE FROM jbos;\n",
+        "error",
+    ),
+    ("D002", "DO $$ BEGIN\nCREATE TABLE kept AS SELECT * FROM jobs;\nDROP TABLE jobs;\nEND $$;\n", None),
+    ("D002", "DO $$ BEGIN\nDROP TABLE jobs;\nEND $$;\n", "warning"),
+    ("D003", "DELETE FROM jobs;\nALTER TABLE jobs ADD COLUMN kind text NOT NULL;\n", None),
+    ("D003", "DELETE FROM jobs WHERE id = 1;\nALTER TABLE jobs ADD COLUMN kind text NOT NULL;\n", "error"),
+    (
+        "D003",
+        "ALTER TABLE jobs ADD COLUMN kind text;\nDO $$ BEGIN UPDATE jobs SET kind = 'a'; END $$;\n"
+        "ALTER TABLE jobs ALTER kind SET NOT NULL;\n",
+        None,
+    ),
+    ("T001", "BEGIN;\nALTER TABLE jobs ADD COLUMN kind text;\nCOMMIT;\n", "warning"),
+    ("T001", "BEGIN;\nDROP TABLE jobs;\nCOMMIT;\nCREATE TABLE a (id int);\n", "error"),
+    (
+        "T002",
+        "-- +goose NO TRANSACTION\nCREATE TABLE a (id int);\nDROP INDEX CONCURRENTLY by_state;\n",
+        "warning",
+    ),
+    (
+        "T003",
+        "-- migrate:up transaction:false\nALTER TYPE s ADD VALUE 'x';\nUPDATE jobs SET state = 'x';\n",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "text", "severity"), _SAID)
+def test_postgres_file_is_told_of_where_it_says_so(
+    tmp_path: Path, rule: str, text: str, severity: str | None
+) -> None:
+    write_files(tmp_path, {"0001_jobs.sql": JOBS, "0002_next.sql": text})
+
+    found = [one.severity for one in validate(Folder(tmp_path), dialect="postgresql") if one.id == rule]
+
+    assert found == [severity][: severity is not None]
+
+
+def test_child_that_the_file_drops_too_is_not_told_with_its_parent(tmp_path: Path) -> None:
+    notes = "CREATE TABLE notes (user_id INTEGER REFERENCES users (id) ON DELETE CASCADE);\n"
+    gone = "DROP TABLE users;\nDROP TABLE notes;\n"
+    write_files(tmp_path, {"0001_users.sql": USERS + notes, "0002_drop_users_and_notes.sql": gone})
+
+    found = [one.severity for one in validate(Folder(tmp_path), target="d1") if one.id == "D002"]
+
+    assert found == ["info", "info"]
+
+
+def test_folder_of_mysql_is_not_judged(tmp_path: Path) -> None:
+    write_files(tmp_path, {"0001_a.sql": "CREATE TABLE a (\n id int NOT NULL AUTO_INCREMENT\n);\n"})
+
+    with pytest.raises(MigrationRefused, match=r"0001_a\.sql:1 is MySQL's"):
+        validate(Folder(tmp_path))
+
+
+def test_folder_of_prisma_may_be_called_like_a_file(tmp_path: Path) -> None:
+    write_files(tmp_path, {"20240101_a.sql/migration.sql": "CREATE TABLE a (id integer);\n"})
+
+    assert [file.name for file in Folder(tmp_path).files()] == ["20240101_a.sql"]
