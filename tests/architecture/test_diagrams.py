@@ -14,8 +14,6 @@ from datalayer.schema.snapshot import read_text
 
 DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "domains").glob("*.md"))
-
-
 DIAGRAMS = load_script("docs/diagrams.py")
 
 
