@@ -347,3 +347,17 @@ def test_a_number_of_autoincrement_that_is_none_is_kept_as_it_is(app: Engine) ->
     bring(app, "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT);")
 
     assert app.fetch_all("SELECT * FROM sqlite_sequence") == [("t", "many")]
+
+
+def test_a_table_that_only_tells_of_another_has_no_rows_to_lose(app: Engine) -> None:
+    words = "CREATE VIRTUAL TABLE words USING fts5(a)"
+    app.write(words)
+    app.write("INSERT INTO words VALUES ('x y')")
+    app.write("CREATE VIRTUAL TABLE told USING fts5vocab(words, row)")
+
+    bring(app, f"{words}; CREATE VIRTUAL TABLE told USING fts5vocab(words, col);")
+    told = app.fetch_all("SELECT term, col FROM told ORDER BY term")
+    bring(app, f"{words};")
+
+    assert told == [("x", "a"), ("y", "a")]
+    assert app.fetch_one("SELECT 1 FROM sqlite_schema WHERE name = 'told'") is None

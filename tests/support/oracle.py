@@ -58,7 +58,10 @@ def _objects(connection: Any) -> dict[tuple[str, str], Row]:
     return {
         (str(kind), lower(str(name))): (
             lower(str(table)),
-            normal(str(sql)) if sql is not None else (),
+            # a renamed full-text table has its own tables' names in other quotes than a new one
+            normal(re.sub("^CREATE TABLE '([^']*)'", r'CREATE TABLE "\1"', str(sql)))
+            if sql is not None
+            else (),
         )
         for kind, name, table, sql in rows(connection, asked)
         if not str(name).startswith(("sqlite_sequence", "sqlite_stat"))

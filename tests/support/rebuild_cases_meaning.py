@@ -11,6 +11,9 @@ _SWAP = {"t.a": "b", "t.b": "a"}
 
 def cases() -> Iterator[Case]:
     yield from _swapped()
+    yield from _put_in_place()
+    yield from _not_computed()
+    yield from _full_text()
 
 
 def _swapped() -> Iterator[Case]:
@@ -45,4 +48,84 @@ def _swapped() -> Iterator[Case]:
         rows,
         renames={"t.a": "old_a"},
         asked=(("SELECT * FROM t", [(6, 1, None)]),),
+    )
+
+
+def _put_in_place() -> Iterator[Case]:
+    yield pair(
+        "a STRICT table becomes a plain one with a type of its own",
+        "(a INT) STRICT",
+        "(a INT, b VARCHAR(10) DEFAULT 5)",
+        "(6)",
+        asked=(("SELECT a, b, typeof(b) FROM t", [(6, "5", "text")]),),
+    )
+    yield pair("a new column has a quoted type", "(a)", '(a, b "a type" DEFAULT 1)', "(6)", back={})
+    yield pair(
+        "a new column's default is not of its STRICT type",
+        "(a INT) STRICT",
+        "(a INT, b INT DEFAULT 'x') STRICT",
+        "(6)",
+        refused=("t", "b", "x"),
+    )
+    yield pair(
+        "NULLs get a default that the old CHECK refuses",
+        "(a CHECK (a <> 0))",
+        "(a NOT NULL DEFAULT 0)",
+        "(1), (NULL)",
+        asked=(("SELECT a FROM t", [(1,), (0,)]),),
+    )
+    yield pair(
+        "NULLs get a default that a kept CHECK refuses",
+        "(a CHECK (a <> 0))",
+        "(a NOT NULL DEFAULT 0 CHECK (a <> 0))",
+        "(1), (NULL)",
+        refused=("t", "a <> 0"),
+    )
+    for name, column in (("kept", "a"), ("retyped", "a TEXT")):
+        yield Case(
+            f"a table takes the name of an index, whose table is {name}",
+            "CREATE TABLE t (a); CREATE INDEX other ON t (a); INSERT INTO t VALUES (1);",
+            f"CREATE TABLE other (x); CREATE TABLE t ({column});",
+        )
+    for name, parent, value in (("text", "TEXT", "01"), ("nothing", "", "1")):
+        yield Case(
+            f"a number refers to a column of {name}",
+            f"CREATE TABLE p (x {parent} UNIQUE); INSERT INTO p VALUES ('{value}');"
+            "CREATE TABLE t (y INTEGER); INSERT INTO t VALUES (1);",
+            f"CREATE TABLE p (x {parent} UNIQUE); CREATE TABLE t (y INTEGER REFERENCES p (x));",
+            refused=("t", "1"),
+        )
+    yield pair(
+        "a text becomes the rowid",
+        "(a, b)",
+        "(a INTEGER PRIMARY KEY, b)",
+        "('12', 1), ('word', 2)",
+        refused=("t", "word"),
+    )
+
+
+def _not_computed() -> Iterator[Case]:
+    rows = "('[1]'), ('[')"
+    for name, after in {
+        "CHECK": "(a CHECK (json_extract(a, '$[0]') > 0))",
+        "virtual column": "(a, b AS (json_extract(a, '$[0]')))",
+        "stored column": "(a, b AS (json_extract(a, '$[0]')) STORED)",
+        "virtual column of a rebuilt table": "(b AS (json_extract(a, '$[0]')), a)",
+    }.items():
+        yield pair(f"a {name} cannot be computed", "(a)", after, rows, refused=("t", "2"))
+    yield Case(
+        "an index cannot be computed",
+        f"CREATE TABLE t (a); INSERT INTO t VALUES {rows};",
+        "CREATE TABLE t (a); CREATE INDEX i ON t (json_extract(a, '$[0]'));",
+        refused=("t", "i", "2"),
+    )
+
+
+def _full_text() -> Iterator[Case]:
+    yield Case(
+        "full text without content is renamed",
+        "CREATE VIRTUAL TABLE one USING fts5(a, content=''); INSERT INTO one (rowid, a) VALUES (5, 'x');",
+        "CREATE VIRTUAL TABLE two USING fts5(a, content='');",
+        renames={"one": "two"},
+        asked=(("SELECT rowid FROM two WHERE two MATCH 'x'", [(5,)]),),
     )

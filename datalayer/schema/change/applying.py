@@ -21,17 +21,17 @@ from datalayer.schema.change.copying import (
     changed_rows,
     copy,
     count_rows,
-    external_content,
     is_complete,
 )
 from datalayer.schema.change.defaults import settle_defaults
-from datalayer.schema.change.layout import converts
+from datalayer.schema.change.layout import converts, is_computed_anew
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import default_expression, is_filled, quote
 from datalayer.schema.change.proving import check_references, check_what_is_kept, prove_schema
-from datalayer.schema.snapshot import Column, Table
+from datalayer.schema.snapshot import Column
 from datalayer.schema.tokens import fold
+from datalayer.schema.virtual import read_virtual
 
 __all__ = ["apply"]
 
@@ -99,8 +99,12 @@ def _drop_what_looks(work: _Work) -> None:
 
 
 def _drop_gone(work: _Work) -> None:
-    """Drop indexes and tables that the wanted schema lacks, where they are empty or the user said so."""
-    for index in work.plan.dropped_indexes:
+    """Drop indexes and tables that the wanted schema lacks, where they are empty or the user said so.
+
+    Indexes of tables that are made anew go now too: a wanted table may bear the name of one.
+    """
+    rebuilt = (index for change in work.plan.rebuilt for index in change.pair.found.indexes)
+    for index in (*work.plan.dropped_indexes, *rebuilt):
         work.run(f"DROP INDEX {quote(index.name)}")
     for table in work.plan.pairing.dropped:
         work.run(f"DROP TABLE {quote(table.name)}")
@@ -155,34 +159,62 @@ def _make_virtual_tables(work: _Work) -> None:
     for table in work.plan.pairing.created:
         if table.kind == "virtual":
             work.run(table.sql)
-            if external_content(table.sql):
+            if read_virtual(table.sql).has_external_content:
                 work.run(f"INSERT INTO {quote(table.name)} ({quote(table.name)}) VALUES ('rebuild')")
 
 
 def _rebuild(work: _Work, change: Change) -> None:
     pair, connection = change.pair, work.connection
     old = work.aside[fold(pair.found.name)]
-    # one that keeps its text elsewhere would look for it there, under names that may have changed
-    rows = 0 if external_content(pair.found.sql) else count_rows(connection, old)
+    rows = _rows_to_keep(connection, pair, old)
     work.run(pair.wanted.sql)
-    if rows and _is_contentless(pair.found):
-        raise MigrationRefused(
-            f"{pair.found.name} keeps no text of its own, so it cannot be made anew; nothing was changed",
-            hint=f"let it go by --drop-table {pair.found.name}, then fill a new one from the texts' table",
-        )
     try:
         copy(connection, pair, old, rows, work.advance)
-    except sqlite3.IntegrityError as exc:
-        raise _explain(connection, pair, old, exc) from exc
+    except (sqlite3.IntegrityError, sqlite3.OperationalError) as exc:
+        if exc.sqlite_errorname == "SQLITE_ERROR" or isinstance(exc, sqlite3.IntegrityError):
+            raise _explain(connection, pair, old, exc) from exc
+        raise
     released = frozenset(_released(pair, work.consent))
     if not is_complete(connection, pair, old, rows, may_change=released):
         raise _changed(connection, pair, old, released)
     work.run(f"DROP TABLE {quote(old)}")
     work.rows[fold(pair.wanted.name)] = rows
+    found = list(_of_computed(connection, pair))
+    if found:
+        raise refuse(found, "correct these rows, or the schema")
 
 
-def _is_contentless(table: Table) -> bool:
-    return table.kind == "virtual" and "content=''" in table.sql.replace(" ", "").replace('"', "'").lower()
+def _of_computed(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
+    """Look at what is computed when it is read, and so was not when the rows were copied."""
+    table = pair.wanted
+    source = breaches.in_place(table)
+    virtual = [
+        column
+        for column in table.columns
+        if column.generated is not None and not column.is_stored and is_computed_anew(pair, column)
+    ]
+    yield from breaches.not_computed(connection, source, table, virtual)
+    if table.is_strict:
+        yield from breaches.wrong_types(connection, source, table, virtual)
+
+
+def _rows_to_keep(connection: sqlite3.Connection, pair: Pair, old: str) -> int:
+    """Count the rows that must be in the new table; none where another table holds them."""
+    before, after = read_virtual(pair.found.sql), read_virtual(pair.wanted.sql)
+    if before.only_tells or (before.has_external_content and after.has_external_content):
+        return 0
+    try:
+        rows = count_rows(connection, old)
+        if rows and before.has_external_content:
+            # its text is looked for in the other table, whose names may have changed
+            connection.execute(f"SELECT * FROM {quote(old)} LIMIT 1").fetchone()
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorname != "SQLITE_ERROR" or not before.has_external_content:
+            raise
+        raise breaches.no_text(pair.found.name) from exc
+    if rows and before.is_contentless:
+        raise breaches.no_text(pair.found.name)
+    return rows
 
 
 def _released(pair: Pair, consent: Consent) -> Iterator[str]:
@@ -197,7 +229,7 @@ def _released(pair: Pair, consent: Consent) -> Iterator[str]:
 
 
 def _explain(
-    connection: sqlite3.Connection, pair: Pair, old: str, exc: sqlite3.IntegrityError
+    connection: sqlite3.Connection, pair: Pair, old: str, exc: sqlite3.DatabaseError
 ) -> MigrationRefused:
     """Name the rows that the new table refuses."""
     try:
@@ -251,15 +283,14 @@ def _retell(work: _Work) -> None:
     texts: dict[tuple[str, str], str] = {}
     for change in work.plan.retold:
         pair = change.pair
-        for column in pair.wanted.columns:
-            if is_filled(pair, column) and column in change.new_not_null:
-                _fill(work, pair, column)
+        _fill(work, change)
         taken = {fold(column.name) for column in (*pair.found.columns, *pair.wanted.columns)}
         for number, column in enumerate(pair.added):
             name = next(
                 name for name in (f"new_{number}{'_' * more}" for more in count()) if name not in taken
             )
-            work.run(f"ALTER TABLE {quote(pair.wanted.name)} ADD COLUMN {quote(name)} {_bare(column)}")
+            bare = _bare(pair, column)
+            work.run(f"ALTER TABLE {quote(pair.wanted.name)} ADD COLUMN {quote(name)} {bare}")
         texts["table", pair.wanted.name] = pair.wanted.sql
     for index in work.plan.retold_indexes:
         texts["index", index.name] = index.sql
@@ -271,25 +302,39 @@ def _retell(work: _Work) -> None:
         raise refuse(found, "correct these rows, or the schema")
 
 
-def _fill(work: _Work, pair: Pair, column: Column) -> None:
-    source = pair.source(column)
-    assert source is not None
-    name = quote(source.name)
-    work.run(
-        f"UPDATE OR ABORT {quote(pair.wanted.name)} SET {name} = ({default_expression(column)})"
-        f" WHERE {name} IS NULL"
-    )
+def _fill(work: _Work, change: Change) -> None:
+    """Give rows the default where they have NULL and must not; the old CHECKs may be about to go."""
+    pair = change.pair
+    columns = [one for one in pair.wanted.columns if is_filled(pair, one) and one in change.new_not_null]
+    if not columns:
+        return
+    work.run("PRAGMA ignore_check_constraints = ON")
+    try:
+        for column in columns:
+            source = pair.source(column)
+            assert source is not None
+            name = quote(source.name)
+            work.run(
+                f"UPDATE OR ABORT {quote(pair.wanted.name)} SET {name} = ({default_expression(column)})"
+                f" WHERE {name} IS NULL"
+            )
+    except sqlite3.IntegrityError as exc:
+        raise _explain(work.connection, pair, pair.wanted.name, exc) from exc
+    finally:
+        work.run("PRAGMA ignore_check_constraints = OFF")
 
 
-def _bare(column: Column) -> str:
-    """Give a column's type and default alone.
+def _bare(pair: Pair, column: Column) -> str:
+    """Give what a column needs to be there: its default, and the type that a STRICT table asks for.
 
-    Its name may still be another column's, and its rules speak of columns by their new names: the whole text
-    comes right after, and the rows are looked at then. A VIRTUAL column has no place in a row, nor has one
-    without default that no row has a value of.
+    Its name may still be another column's, its type may need what the table is about to become, and its rules
+    speak of columns by their new names: the whole text comes right after, and the rows are looked at then. A
+    VIRTUAL column has no place in a row, nor has one without default that no row has a value of.
     """
-    has_default = column.default is not None and column.generated is None
-    return f"{column.type} DEFAULT {column.default}" if has_default else column.type
+    words = ["ANY"] if pair.found.is_strict else []
+    if column.default is not None and column.generated is None:
+        words.append(f"DEFAULT {column.default}")
+    return " ".join(words)
 
 
 def _scan(connection: sqlite3.Connection, change: Change) -> Iterator[Breach]:
@@ -298,17 +343,25 @@ def _scan(connection: sqlite3.Connection, change: Change) -> Iterator[Breach]:
     for column in change.new_not_null:
         yield from breaches.nulls(connection, source, table, column)
     yield from breaches.broken_checks(connection, source, table, change.new_checks)
-    if change.becomes_strict:
-        yield from breaches.wrong_types(connection, source, table)
+    if table.is_strict:
+        looked_at = table.columns if change.becomes_strict else change.pair.added
+        yield from breaches.wrong_types(connection, source, table, looked_at)
+    yield from breaches.not_computed(connection, source, table, change.pair.added)
 
 
 def _make_indexes(work: _Work) -> None:
     for index in work.plan.created_indexes:
         try:
             work.run(index.sql)
-        except sqlite3.IntegrityError as exc:
+        except (sqlite3.IntegrityError, sqlite3.OperationalError) as exc:
+            if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorname != "SQLITE_ERROR":
+                raise
             table = work.plan.wanted.table(index.table)
-            found = list(breaches.of_index(work.connection, table, index)) if table else []
+            found = (
+                list(breaches.of_index(work.connection, breaches.in_place(table), table, index))
+                if table
+                else []
+            )
             if not found:
                 raise MigrationRefused(
                     f"index {index.name} cannot be made; nothing was changed", why=str(exc)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change.copying import same_after_conversion
-from datalayer.schema.change.layout import affinity, collation_of, converts
+from datalayer.schema.change.layout import affinity, collation_of, converts, mentions
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.projection import (
     all_of,
@@ -24,6 +24,7 @@ from datalayer.schema.change.projection import (
     rowid_source,
 )
 from datalayer.schema.snapshot import Check, Column, ForeignKey, Index, Table, Term
+from datalayer.schema.tokens import fold
 
 __all__ = [
     "MOST_ROWS",
@@ -36,6 +37,8 @@ __all__ = [
     "in_old_rows",
     "in_place",
     "lossy",
+    "no_text",
+    "not_computed",
     "nulls",
     "of_index",
     "of_pair",
@@ -97,6 +100,35 @@ class Rows:
         rows = _told(connection, f"SELECT {listed} FROM {self.clause} WHERE {condition} LIMIT {MOST_ROWS}")
         return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
 
+    def failing(
+        self, connection: sqlite3.Connection, expression: str, values: Sequence[str] = ()
+    ) -> dict[str, object]:
+        """Name the row at which an expression cannot be computed."""
+        names = [name for name, _ in self.keys]
+        last: list[object] = []
+
+        def note(*key: object) -> int:
+            last[:] = key
+            return 1
+
+        chosen = ", ".join([expression for _, expression in self.keys] + [quote(value) for value in values])
+        before = connection.text_factory
+        connection.text_factory = _readable
+        connection.create_function("datalayer_note", -1, note)
+        try:
+            # CASE alone is sure to compute the one before the other
+            sql = (
+                f"SELECT CASE WHEN datalayer_note({chosen}) THEN typeof({expression}) END FROM {self.clause}"
+            )
+            for _ in connection.execute(sql):
+                pass
+        except sqlite3.OperationalError:
+            pass
+        finally:
+            connection.text_factory = before
+            connection.create_function("datalayer_note", -1, None)
+        return dict(zip([*names, *values], map(_shown, last)))
+
 
 def refuse(found: Sequence[Breach], hint: str) -> MigrationRefused:
     """Make the error that names what stands in the way."""
@@ -126,15 +158,47 @@ def in_old_rows(pair: Pair, old: str) -> Rows:
     for place, key in enumerate(key_columns(pair.found)):
         columns.append(f"o.{quote(key)} AS {quote(_unused(f'key {place}', named))}")
         keys.append((key, quote(_unused(f"key {place}", named))))
+    for column in _stored_before(pair):
+        columns.append(f"o.{quote(_source(pair, column).name)} AS {quote(_was(pair, column))}")
     inner = f"SELECT {', '.join(columns)} FROM {quote(old)} AS o"
-    computed = [
-        f"({column.generated}) AS {quote(column.name)}"
-        for column in pair.wanted.columns
-        if column.generated is not None
-    ]
-    if computed:
+    for level in _by_dependency(pair.wanted):
+        computed = [
+            f"{_as_stored(column, pair.wanted, f'({column.generated})')} AS {quote(column.name)}"
+            for column in level
+        ]
         inner = f"SELECT *, {', '.join(computed)} FROM ({inner})"
     return Rows(f"({inner})", pair.wanted.name, tuple(keys))
+
+
+def _stored_before(pair: Pair) -> list[Column]:
+    """Give the wanted columns that are computed from now on, of values that stand in the table."""
+    return [
+        column
+        for column in pair.wanted.columns
+        if column.generated is not None
+        and (source := pair.source(column)) is not None
+        and source.generated is None
+    ]
+
+
+def _source(pair: Pair, column: Column) -> Column:
+    source = pair.source(column)
+    assert source is not None
+    return source
+
+
+def _was(pair: Pair, column: Column) -> str:
+    return _unused(f"{column.name} before", {one.name for one in pair.wanted.columns})
+
+
+def _by_dependency(table: Table) -> Iterator[list[Column]]:
+    """Give the computed columns in groups, each computed of those before it."""
+    left = [column for column in table.columns if column.generated is not None]
+    while left:
+        names = frozenset(fold(column.name) for column in left)
+        ready = [column for column in left if not mentions(column.generated or "", names)] or left
+        yield ready
+        left = [column for column in left if column not in ready]
 
 
 def nulls(connection: sqlite3.Connection, source: Rows, table: Table, column: Column) -> Iterator[Breach]:
@@ -152,10 +216,46 @@ def broken_checks(
 ) -> Iterator[Breach]:
     """Find rows for which a CHECK is false; NULL is no breach (lang_createtable.html, 3.7)."""
     for check in checks:
-        count, rows = source.find(connection, f"NOT ({check.expression}\n)")
+        name, condition = check.name or check.expression, f"NOT ({check.expression}\n)"
+        try:
+            count, rows = source.find(connection, condition)
+        except sqlite3.OperationalError as exc:
+            what = f"CHECK ({check.expression})"
+            yield _uncomputed(connection, source, exc, condition, ("check", table.name, name, what))
+            continue
         if count:
-            name = check.name or check.expression
             yield Breach("check", table.name, name, count, f"CHECK ({check.expression}) is false", rows)
+
+
+def not_computed(
+    connection: sqlite3.Connection, source: Rows, table: Table, columns: Sequence[Column]
+) -> Iterator[Breach]:
+    """Find a row for which a column cannot be computed. Looks only where a function may fail."""
+    for column in columns:
+        if column.generated is None or "(" not in column.generated:
+            continue
+        expression = quote(column.name)
+        try:
+            source.find(connection, f"typeof({expression}) = ''")
+        except sqlite3.OperationalError as exc:
+            yield _uncomputed(
+                connection, source, exc, expression, ("computation", table.name, column.name, column.name)
+            )
+
+
+def _uncomputed(
+    connection: sqlite3.Connection,
+    source: Rows,
+    exc: sqlite3.OperationalError,
+    expression: str,
+    about: tuple[str, str, str, str],
+) -> Breach:
+    """Tell of an expression at which SQLite gave up; anything but a value that it cannot take goes on."""
+    id_, table, name, what = about
+    row = source.failing(connection, expression) if exc.sqlite_errorname == "SQLITE_ERROR" else {}
+    if not row:
+        raise exc
+    return Breach(id_, table, name, 1, f"{what} cannot be computed ({exc})", (row,))
 
 
 def duplicates(
@@ -197,11 +297,13 @@ _STRICT_TYPES = {
 }
 
 
-def wrong_types(connection: sqlite3.Connection, source: Rows, table: Table) -> Iterator[Breach]:
-    """Find values that a STRICT table does not take."""
-    for column in table.columns:
+def wrong_types(
+    connection: sqlite3.Connection, source: Rows, table: Table, columns: Sequence[Column] | None = None
+) -> Iterator[Breach]:
+    """Find values that a STRICT table does not take, in all its columns or in some."""
+    for column in table.columns if columns is None else columns:
         fits = _STRICT_TYPES.get(column.type.lower())
-        if fits is None or column.generated is not None:
+        if fits is None or (column.generated is not None and columns is None):
             continue
         name = quote(column.name)
         count, rows = source.find(
@@ -219,7 +321,8 @@ def broken_references(
     condition = all_of([f"{column} IS NOT NULL" for column in columns])
     if parent is not None:
         names = key.parent_columns or tuple(name for name, _ in parent.keys)
-        match = all_of([f"p.{quote(name)} = {column}" for name, column in zip(names, columns)])
+        # by the affinity and the collation of the parent's column alone (foreignkeys.html, 3)
+        match = all_of([f"p.{quote(name)} = +{column}" for name, column in zip(names, columns)])
         there = replace(parent, alias="p")
         condition += f" AND NOT EXISTS (SELECT 1 FROM {there.clause} WHERE {match})"
     count, rows = replace(child, alias="c").find(connection, condition, key.columns)
@@ -242,11 +345,14 @@ def unique_keys(table: Table) -> Iterator[tuple[str, tuple[Term, ...], str | Non
 def of_pair(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Breach]:
     """Find all breaches that the rows of `old` would be in the new table; rules of indexes too."""
     source, table = in_old_rows(pair, old), pair.wanted
+    yield from not_computed(connection, source, table, [c for c in table.columns if c.generated is not None])
     for column in table.columns:
         if _must_have_values(pair, column):
             yield from nulls(connection, source, table, column)
     if table.is_strict:
-        yield from wrong_types(connection, source, table)
+        yield from wrong_types(connection, source, table, table.columns)
+    elif table.rowid_column is not None and pair.source(table.rowid_column) is not None:
+        yield from wrong_types(connection, source, table, [table.rowid_column])
     yield from broken_checks(connection, source, table, table.checks)
     for name, terms, where in unique_keys(table):
         yield from duplicates(connection, source, table, name, terms, where)
@@ -255,21 +361,48 @@ def of_pair(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Br
 def _must_have_values(pair: Pair, column: Column) -> bool:
     """Whether rows need a value here that neither the old table nor a default is sure to give."""
     number = pair.wanted.rowid_column
-    if column.generated is not None or not (column.is_not_null or column is number):
+    if not (column.is_not_null or column is number):
         return False
-    if pair.source(column) is None:
+    if pair.source(column) is None and column.generated is None:
         return column is not number and default_expression(column) is None
     return not is_filled(pair, column)
 
 
-def of_index(connection: sqlite3.Connection, table: Table, index: Index) -> Iterator[Breach]:
-    """Find what keeps a unique index from being made on a table that is there."""
-    yield from duplicates(connection, in_place(table), table, index.name, index.terms, index.where)
+def of_index(connection: sqlite3.Connection, source: Rows, table: Table, index: Index) -> Iterator[Breach]:
+    """Find what keeps an index from being made: what cannot be computed, and what is not unique."""
+    expressions = [term.expression for term in index.terms if term.expression is not None]
+    for expression in (*expressions, *([index.where] if index.where else [])):
+        try:
+            source.find(connection, f"typeof({expression}\n) = ''")
+        except sqlite3.OperationalError as exc:
+            yield _uncomputed(
+                connection, source, exc, expression, ("index", table.name, index.name, expression)
+            )
+            return
+    if index.is_unique:
+        yield from duplicates(connection, source, table, index.name, index.terms, index.where)
+
+
+def no_text(table: str) -> MigrationRefused:
+    """Make the error for a full-text table whose text cannot be read."""
+    return MigrationRefused(
+        f"{table} keeps no text of its own, so it cannot be made anew; nothing was changed",
+        hint=f"let it go by --drop-table {table}, then fill a new one from the texts' table",
+    )
 
 
 def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
     """Find the values that a new type would change beyond return."""
     name = pair.found.name
+    rows_to_be = in_old_rows(pair, name)
+    for column in _stored_before(pair):
+        was = _was(pair, column)
+        count, rows = rows_to_be.find(
+            connection, f"+{quote(column.name)} IS NOT +{quote(was)} COLLATE BINARY", [was]
+        )
+        if count:
+            message = f"the values of {column.name} would change: it is computed from now on"
+            yield Breach("changed-value", name, column.name, count, message, rows)
     keys = tuple((key, f"o.{quote(key)}") for key in key_columns(pair.found))
     source = Rows(quote(name), "o", keys)
     for column in pair.wanted.columns:
@@ -278,7 +411,7 @@ def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
             old = f"o.{quote(before.name)}"
             count, rows = source.find(
                 connection,
-                f"NOT ({same_after_conversion(old, _converted(pair, column, old))})",
+                f"NOT ({same_after_conversion(old, _as_stored(column, pair.wanted, old))})",
                 [before.name],
             )
             if count:
@@ -296,7 +429,9 @@ def _projected(pair: Pair, column: Column) -> str:
     if source is not None:
         value = expression_of(pair, column)
         if converts(pair, column):
-            value = _converted(pair, column, value)
+            value = _as_stored(column, pair.wanted, value)
+        if collation_of(column) != collation_of(source):
+            value = f"{value} COLLATE {quote(collation_of(column))}"
     elif column is pair.wanted.rowid_column:
         value = rowid_source(pair) or "NULL"
     else:
@@ -305,15 +440,17 @@ def _projected(pair: Pair, column: Column) -> str:
     return f"{value} AS {quote(column.name)}"
 
 
-def _converted(pair: Pair, column: Column, value: str) -> str:
-    """Give a value as the affinity of its new column would have it."""
-    if affinity(column, pair.wanted) == "TEXT":
+def _as_stored(column: Column, table: Table, value: str) -> str:
+    """Give a value as the affinity of its column would have it."""
+    kind = affinity(column, table)
+    if kind == "BLOB":
+        return value
+    if kind == "TEXT":
         return f"CASE WHEN typeof({value}) IN ('integer', 'real') THEN CAST({value} AS TEXT) ELSE {value} END"
     # a cast makes a number of any text; compared with one, only a text that is a number is taken as one
     number = f"CAST({value} AS NUMERIC)"
     is_number = f"+{value} = {number}"
-    real = affinity(column, pair.wanted) == "REAL"
-    converted = f"CAST({value} AS REAL)" if real else number
+    converted = f"CAST({value} AS REAL)" if kind == "REAL" else number
     return (
         f"CASE typeof({value}) WHEN 'text' THEN CASE WHEN {is_number} THEN {converted} ELSE {value} END"
         f" WHEN 'integer' THEN {converted} WHEN 'real' THEN {converted} ELSE {value} END"

@@ -23,14 +23,13 @@ from datalayer.schema.change.projection import (
     rowid_source,
 )
 from datalayer.schema.snapshot import Column
-from datalayer.schema.tokens import significant, tokenize, unquote
+from datalayer.schema.virtual import read_virtual
 
 __all__ = [
     "Advance",
     "changed_rows",
     "copy",
     "count_rows",
-    "external_content",
     "is_complete",
     "same_after_conversion",
 ]
@@ -50,9 +49,11 @@ def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, advanc
     By name, in the order of the old rowids, which the rows keep. OR ABORT overrides the ON CONFLICT clauses
     of the new table, which would swallow rows. Foreign keys must be off and triggers gone.
     """
-    if external_content(pair.wanted.sql):
+    kept = read_virtual(pair.wanted.sql)
+    if kept.has_external_content:
         name = quote(pair.wanted.name)
         connection.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
+    if kept.has_external_content or kept.only_tells:
         return
     names, expressions = _lists(pair)
     into = f"INSERT OR ABORT INTO {quote(pair.wanted.name)} ({', '.join(map(quote, names))})"
@@ -77,11 +78,15 @@ def is_complete(
     A value that the new type converts counts as the same when it comes back from the new form unchanged.
     `may_change` are the names of wanted columns whose values the user lets go. One pass over both.
     """
-    if external_content(pair.wanted.sql):
+    kept = read_virtual(pair.wanted.sql)
+    if kept.has_external_content:
         name = quote(pair.wanted.name)
         connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
+        if not rows:
+            return True
+    elif kept.only_tells:
         return True
-    if count_rows(connection, pair.wanted.name) != rows:
+    elif count_rows(connection, pair.wanted.name) != rows:
         return False
     join = _join(pair)
     conditions = [condition for column, condition in _conditions(pair) if column not in may_change]
@@ -118,20 +123,6 @@ def changed_rows(
 def count_rows(connection: sqlite3.Connection, table: str) -> int:
     """Count the rows of a table."""
     return int(connection.execute(f"SELECT count(*) FROM {quote(table)}").fetchone()[0])
-
-
-def external_content(sql: str) -> bool:
-    """Whether this is a full-text table that keeps its text in another table, or nowhere.
-
-    sqlite.org/fts5.html, "External Content and Contentless Tables"; such a one is filled by its command
-    'rebuild'.
-    """
-    tokens = significant(tokenize(sql))
-    words = [unquote(token).lower() for token in tokens]
-    if "virtual" not in words[:3] or not any(word in ("fts5", "fts4") for word in words[:8]):
-        return False
-    places = [place for place, word in enumerate(words[:-2]) if word == "content" and words[place + 1] == "="]
-    return any(words[place + 2] for place in places)
 
 
 def _lists(pair: Pair) -> tuple[list[str], list[str]]:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.snapshot import Column, KeyIndex, Table, Term, Unique
 from datalayer.schema.tokens import canonical, fold, plain, tokenize
+from datalayer.schema.virtual import read_virtual
 
-__all__ = ["affinity", "collation_of", "converts", "mentions", "reasons_to_rebuild"]
+__all__ = ["affinity", "collation_of", "converts", "is_computed_anew", "mentions", "reasons_to_rebuild"]
 
 
 def affinity(column: Column, table: Table) -> str:
@@ -56,7 +57,19 @@ def reasons_to_rebuild(pair: Pair) -> list[str]:
     Columns that are added behind the last one are not counted: ALTER TABLE ADD COLUMN can do that.
     """
     found, wanted = pair.found, pair.wanted
+    if found.kind == wanted.kind == "virtual":
+        # one of the hidden columns of a full-text table is called like the table
+        return [] if _is_same_virtual(found, wanted) else ["a virtual table is declared otherwise"]
     return [*_column_reasons(pair), *_key_reasons(pair), *_table_reasons(found, wanted)]
+
+
+def is_computed_anew(pair: Pair, column: Column) -> bool:
+    """Whether a column that is computed, or was, has another computation: by its words or what they mean."""
+    source = pair.source(column)
+    if source is None or _generation(source) != _generation(column):
+        return True
+    # two columns may have swapped their names
+    return column.generated is not None and mentions(column.generated, pair.new_names)
 
 
 def _storage(name: str) -> str:
@@ -84,7 +97,7 @@ def _one_column(pair: Pair, source: Column, column: Column) -> Iterator[str]:
         yield f"{column.name} is stored as {after}, not {before}"
     if collation_of(source) != collation_of(column):
         yield f"{column.name} is compared by another collation"
-    if _generation(source) != _generation(column) or _is_of_others(pair, column):
+    if is_computed_anew(pair, column):
         yield f"{column.name} is computed in another way"
     if source.is_hidden != column.is_hidden:
         yield f"{column.name} is hidden or not"
@@ -94,11 +107,6 @@ def _generation(column: Column) -> tuple[object, ...]:
     if column.generated is None:
         return ()
     return (canonical(tokenize(column.generated)), column.is_stored)
-
-
-def _is_of_others(pair: Pair, column: Column) -> bool:
-    """Whether the same words compute a column of others: two may have swapped their names."""
-    return column.generated is not None and mentions(column.generated, pair.new_names)
 
 
 def _key_reasons(pair: Pair) -> Iterator[str]:
@@ -140,5 +148,12 @@ def _term_shape(term: Term, names: dict[str, str]) -> tuple[object, ...]:
 def _table_reasons(found: Table, wanted: Table) -> Iterator[str]:
     if found.is_without_rowid != wanted.is_without_rowid:
         yield "WITHOUT ROWID changes"
-    if found.kind != wanted.kind or found.kind == "virtual":
+    if found.kind != wanted.kind:
         yield "it becomes another kind of table"
+
+
+def _is_same_virtual(found: Table, wanted: Table) -> bool:
+    """Whether a virtual table differs in its name alone, and is one that can be renamed."""
+    one, other = (canonical(tokenize(table.sql)) for table in (found, wanted))
+    can_move = read_virtual(wanted.sql).module in ("fts3", "fts4", "fts5", "rtree", "rtree_i32")
+    return can_move and one[one.index("using") :] == other[other.index("using") :]

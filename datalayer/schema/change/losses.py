@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from datalayer.schema.change import breaches
 from datalayer.schema.change.breaches import Breach, refuse
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.copying import count_rows, external_content
+from datalayer.schema.change.copying import count_rows
 from datalayer.schema.change.layout import converts
 from datalayer.schema.change.pairing import Pair, Pairing
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import quote
-from datalayer.schema.snapshot import Column
+from datalayer.schema.snapshot import Column, Table
+from datalayer.schema.virtual import read_virtual
 
-__all__ = ["count_values", "destroys", "refuse_losses"]
+__all__ = ["count_values", "destroys", "has_rows", "keeps_rows", "refuse_losses"]
 
 
 def refuse_losses(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> None:
@@ -31,7 +32,7 @@ def refuse_losses(connection: sqlite3.Connection, pairing: Pairing, consent: Con
 
 def _lost_tables(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> Iterator[Breach]:
     for table in pairing.dropped:
-        is_free = consent.may_drop_table(table.name) or external_content(table.sql)
+        is_free = consent.may_drop_table(table.name) or not keeps_rows(table)
         rows = 0 if is_free else count_rows(connection, table.name)
         if rows:
             message = f"the table has {rows} rows and is not in the wanted schema"
@@ -52,7 +53,7 @@ def _lost_columns(connection: sqlite3.Connection, pairing: Pairing, consent: Con
 
 def destroys(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> bool:
     """Whether a plan drops or changes values that are there: a backup comes first then."""
-    if any(_has_rows(connection, table.name) for table in plan.pairing.dropped):
+    if any(keeps_rows(table) and has_rows(connection, table.name) for table in plan.pairing.dropped):
         return True
     if consent.allow_data_loss and any(_may_change(change) for change in plan.changes):
         return True
@@ -71,15 +72,22 @@ def count_values(connection: sqlite3.Connection, pair: Pair, column: Column) -> 
 
 def _has_values(connection: sqlite3.Connection, pair: Pair, column: Column) -> bool:
     condition = f"WHERE {quote(column.name)} IS NOT NULL"
-    return _is_own(pair, column) and _has_rows(connection, pair.found.name, condition)
+    return _is_own(pair, column) and has_rows(connection, pair.found.name, condition)
 
 
 def _is_own(pair: Pair, column: Column) -> bool:
     """Whether the values stand here alone: what is computed, or read from another table, is no loss."""
-    return column.generated is None and not external_content(pair.found.sql)
+    return column.generated is None and keeps_rows(pair.found)
 
 
-def _has_rows(connection: sqlite3.Connection, table: str, condition: str = "") -> bool:
+def keeps_rows(table: Table) -> bool:
+    """Whether the rows of a table stand there alone, and not in another table."""
+    kept = read_virtual(table.sql)
+    return not (kept.has_external_content or kept.only_tells)
+
+
+def has_rows(connection: sqlite3.Connection, table: str, condition: str = "") -> bool:
+    """Whether a table has a row, of a condition that begins with WHERE."""
     return connection.execute(f"SELECT 1 FROM {quote(table)} {condition} LIMIT 1").fetchone() is not None
 
 

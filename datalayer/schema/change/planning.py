@@ -185,7 +185,13 @@ def _change(pair: Pair, names: frozenset[str], *, can_retell: bool) -> Change:
     if not can_retell and not _is_only_renamed(pair, names):
         return replace(change, reasons=("this connection may not write sqlite_schema",))
     looks = change.new_checks or change.new_references or change.new_not_null or change.new_defaults
-    return replace(change, way="scan" if looks or change.becomes_strict else "alter")
+    return replace(change, way="scan" if looks or _looks_at_new(pair) else "alter")
+
+
+def _looks_at_new(pair: Pair) -> bool:
+    """Whether rows are looked at for the sake of STRICT, or of a computation that may fail."""
+    becomes_strict = pair.wanted.is_strict and (pair.added or not pair.found.is_strict)
+    return bool(becomes_strict) or any("(" in (column.generated or "") for column in pair.added)
 
 
 def _is_same(pair: Pair, names: frozenset[str]) -> bool:

@@ -11,12 +11,13 @@ from datalayer.schema.change import breaches
 from datalayer.schema.change.breaches import Breach, Rows, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.estimate import Size, seconds_of, size_of
-from datalayer.schema.change.losses import count_values
+from datalayer.schema.change.losses import count_values, has_rows
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import is_filled, key_columns, quote
 from datalayer.schema.plan import Step
 from datalayer.schema.tokens import fold
+from datalayer.schema.virtual import read_virtual
 
 __all__ = ["foresee", "steps_of"]
 
@@ -28,7 +29,7 @@ def foresee(connection: sqlite3.Connection, plan: Plan, consent: Consent) -> Non
     """
     found: list[Breach] = []
     for change in plan.changes:
-        if change.pair.wanted.kind == "table":
+        if change.way == "rebuild" or change.pair.wanted.kind == "table":
             try:
                 found += _foreseen(connection, plan, change, consent)
             except sqlite3.OperationalError as exc:
@@ -49,10 +50,14 @@ def _foreseen(
         yield from breaches.of_pair(connection, pair, pair.found.name)
         if not consent.allow_data_loss:
             yield from breaches.lossy(connection, pair)
-    else:
-        for index in plan.created_indexes:
-            if index.is_unique and fold(index.table) == fold(table.name):
-                yield from breaches.duplicates(connection, rows, table, index.name, index.terms, index.where)
+    is_gone = read_virtual(pair.found.sql).is_contentless and change.way == "rebuild"
+    if is_gone and has_rows(connection, pair.found.name):
+        raise breaches.no_text(pair.found.name)
+    for index in plan.created_indexes:
+        if fold(index.table) == fold(table.name):
+            # of one that is made anew, the unique keys have been looked at
+            index = replace(index, is_unique=index.is_unique and change.way in ("nothing", "alter"))
+            yield from breaches.of_index(connection, rows, table, index)
     for key in change.new_references:
         parent = plan.pairing.pair_of(key.parent)
         if parent is not None and not key.parent_columns:
