@@ -1,6 +1,6 @@
 """Rows that a new rule refuses, named by their keys: NULLs, CHECKs, duplicates, STRICT types, references.
 
-Looks at a table as it is (`in_place`) or at old rows in the form of the new table. Reads only.
+Where rows are looked at, rows tells. Reads only.
 """
 
 from __future__ import annotations
@@ -11,20 +11,27 @@ from dataclasses import dataclass, replace
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change.copying import same_after_conversion
-from datalayer.schema.change.layout import affinity, collation_of, converts, mentions
+from datalayer.schema.change.layout import collation_of, converts
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.projection import (
     all_of,
     default_expression,
-    expression_of,
     is_filled,
     key_columns,
     quote,
     rowid_name,
-    rowid_source,
+)
+from datalayer.schema.change.rows import (
+    MOST_ROWS,
+    Rows,
+    as_stored,
+    in_old_rows,
+    in_place,
+    name_before,
+    stored_before,
+    told,
 )
 from datalayer.schema.snapshot import Check, Column, ForeignKey, Index, Table, Term
-from datalayer.schema.tokens import fold
 
 __all__ = [
     "MOST_ROWS",
@@ -45,8 +52,6 @@ __all__ = [
     "refuse",
     "wrong_types",
 ]
-
-MOST_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,63 +78,6 @@ class Breach:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Where rows are looked at: a relation under the wanted table's name, and the keys to tell."""
-
-    relation: str
-    alias: str
-    keys: tuple[tuple[str, str], ...]
-
-    @property
-    def clause(self) -> str:
-        """The FROM clause."""
-        return f"{self.relation} AS {quote(self.alias)}"
-
-    def find(
-        self, connection: sqlite3.Connection, condition: str, values: Sequence[str] = ()
-    ) -> tuple[int, tuple[dict[str, object], ...]]:
-        """Count the rows of a condition; give the keys of the first, with the values of some columns."""
-        count = connection.execute(f"SELECT count(*) FROM {self.clause} WHERE {condition}").fetchone()[0]
-        if not count:
-            return 0, ()
-        names = [name for name, _ in self.keys]
-        chosen = [expression for _, expression in self.keys]
-        extra = [value for value in values if value not in names]
-        listed = ", ".join([*chosen, *map(quote, extra)])
-        rows = _told(connection, f"SELECT {listed} FROM {self.clause} WHERE {condition} LIMIT {MOST_ROWS}")
-        return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
-
-    def failing(
-        self, connection: sqlite3.Connection, expression: str, values: Sequence[str] = ()
-    ) -> dict[str, object]:
-        """Name the row at which an expression cannot be computed."""
-        names = [name for name, _ in self.keys]
-        last: list[object] = []
-
-        def note(*key: object) -> int:
-            last[:] = key
-            return 1
-
-        chosen = ", ".join([expression for _, expression in self.keys] + [quote(value) for value in values])
-        before = connection.text_factory
-        connection.text_factory = _readable
-        connection.create_function("datalayer_note", -1, note)
-        try:
-            # CASE alone is sure to compute the one before the other
-            sql = (
-                f"SELECT CASE WHEN datalayer_note({chosen}) THEN typeof({expression}) END FROM {self.clause}"
-            )
-            for _ in connection.execute(sql):
-                pass
-        except sqlite3.OperationalError:
-            pass
-        finally:
-            connection.text_factory = before
-            connection.create_function("datalayer_note", -1, None)
-        return dict(zip([*names, *values], map(_shown, last)))
-
-
 def refuse(found: Sequence[Breach], hint: str) -> MigrationRefused:
     """Make the error that names what stands in the way."""
     first = found[0]
@@ -142,63 +90,6 @@ def refuse(found: Sequence[Breach], hint: str) -> MigrationRefused:
         hint=hint,
         findings=[breach.finding() for breach in found],
     )
-
-
-def in_place(table: Table) -> Rows:
-    """Look at a table that is there under its wanted name."""
-    keys = tuple((name, quote(name)) for name in key_columns(table))
-    return Rows(quote(table.name), table.name, keys)
-
-
-def in_old_rows(pair: Pair, old: str) -> Rows:
-    """Look at the rows of `old` as the new table would have them."""
-    columns = [_projected(pair, column) for column in pair.wanted.columns if column.generated is None]
-    named = {column.name for column in pair.wanted.columns}
-    keys: list[tuple[str, str]] = []
-    for place, key in enumerate(key_columns(pair.found)):
-        columns.append(f"o.{quote(key)} AS {quote(_unused(f'key {place}', named))}")
-        keys.append((key, quote(_unused(f"key {place}", named))))
-    for column in _stored_before(pair):
-        columns.append(f"o.{quote(_source(pair, column).name)} AS {quote(_was(pair, column))}")
-    inner = f"SELECT {', '.join(columns)} FROM {quote(old)} AS o"
-    for level in _by_dependency(pair.wanted):
-        computed = [
-            f"{_as_stored(column, pair.wanted, f'({column.generated})')} AS {quote(column.name)}"
-            for column in level
-        ]
-        inner = f"SELECT *, {', '.join(computed)} FROM ({inner})"
-    return Rows(f"({inner})", pair.wanted.name, tuple(keys))
-
-
-def _stored_before(pair: Pair) -> list[Column]:
-    """Give the wanted columns that are computed from now on, of values that stand in the table."""
-    return [
-        column
-        for column in pair.wanted.columns
-        if column.generated is not None
-        and (source := pair.source(column)) is not None
-        and source.generated is None
-    ]
-
-
-def _source(pair: Pair, column: Column) -> Column:
-    source = pair.source(column)
-    assert source is not None
-    return source
-
-
-def _was(pair: Pair, column: Column) -> str:
-    return _unused(f"{column.name} before", {one.name for one in pair.wanted.columns})
-
-
-def _by_dependency(table: Table) -> Iterator[list[Column]]:
-    """Give the computed columns in groups, each computed of those before it."""
-    left = [column for column in table.columns if column.generated is not None]
-    while left:
-        names = frozenset(fold(column.name) for column in left)
-        ready = [column for column in left if not mentions(column.generated or "", names)] or left
-        yield ready
-        left = [column for column in left if column not in ready]
 
 
 def nulls(connection: sqlite3.Connection, source: Rows, table: Table, column: Column) -> Iterator[Breach]:
@@ -274,7 +165,7 @@ def duplicates(
     if where is not None:
         condition = f"{condition} AND ({where}\n)"
     key = " || ', ' || ".join(f"coalesce({expression}, 'NULL')" for _, expression in source.keys)
-    rows = _told(
+    rows = told(
         connection,
         f"SELECT {', '.join(plain)}, group_concat({key}, '; '), count(*) FROM {source.clause}"
         f" WHERE {condition} GROUP BY {groups} HAVING count(*) > 1 LIMIT {MOST_ROWS}",
@@ -282,9 +173,9 @@ def duplicates(
     if rows:
         names = [term.column or term.expression or "" for term in terms]
         keys = ", ".join(key for key, _ in source.keys)
-        told = tuple({**dict(zip(names, row)), f"rows by {keys}": row[-2]} for row in rows)
+        groups_told = tuple({**dict(zip(names, row)), f"rows by {keys}": row[-2]} for row in rows)
         count = sum(int(str(row[-1])) for row in rows)
-        yield Breach("unique", table.name, name, count, f"{', '.join(names)} is not unique", told)
+        yield Breach("unique", table.name, name, count, f"{', '.join(names)} is not unique", groups_told)
 
 
 # what each type takes once the affinity has converted what it can (sqlite.org/stricttables.html)
@@ -395,8 +286,8 @@ def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
     """Find the values that a new type would change beyond return."""
     name = pair.found.name
     rows_to_be = in_old_rows(pair, name)
-    for column in _stored_before(pair):
-        was = _was(pair, column)
+    for column in stored_before(pair):
+        was = name_before(pair, column)
         count, rows = rows_to_be.find(
             connection, f"+{quote(column.name)} IS NOT +{quote(was)} COLLATE BINARY", [was]
         )
@@ -411,7 +302,7 @@ def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
             old = f"o.{quote(before.name)}"
             count, rows = source.find(
                 connection,
-                f"NOT ({same_after_conversion(old, _as_stored(column, pair.wanted, old))})",
+                f"NOT ({same_after_conversion(old, as_stored(column, pair.wanted, old))})",
                 [before.name],
             )
             if count:
@@ -424,39 +315,6 @@ def first_values(connection: sqlite3.Connection, table: Table, column: str) -> t
     return in_place(table).find(connection, f"{quote(column)} IS NOT NULL", [column])[1]
 
 
-def _projected(pair: Pair, column: Column) -> str:
-    source = pair.source(column)
-    if source is not None:
-        value = expression_of(pair, column)
-        if converts(pair, column):
-            value = _as_stored(column, pair.wanted, value)
-        if collation_of(column) != collation_of(source):
-            value = f"{value} COLLATE {quote(collation_of(column))}"
-    elif column is pair.wanted.rowid_column:
-        value = rowid_source(pair) or "NULL"
-    else:
-        value = default_expression(column) or "NULL"
-        value = f"({value})"
-    return f"{value} AS {quote(column.name)}"
-
-
-def _as_stored(column: Column, table: Table, value: str) -> str:
-    """Give a value as the affinity of its column would have it."""
-    kind = affinity(column, table)
-    if kind == "BLOB":
-        return value
-    if kind == "TEXT":
-        return f"CASE WHEN typeof({value}) IN ('integer', 'real') THEN CAST({value} AS TEXT) ELSE {value} END"
-    # a cast makes a number of any text; compared with one, only a text that is a number is taken as one
-    number = f"CAST({value} AS NUMERIC)"
-    is_number = f"+{value} = {number}"
-    converted = f"CAST({value} AS REAL)" if kind == "REAL" else number
-    return (
-        f"CASE typeof({value}) WHEN 'text' THEN CASE WHEN {is_number} THEN {converted} ELSE {value} END"
-        f" WHEN 'integer' THEN {converted} WHEN 'real' THEN {converted} ELSE {value} END"
-    )
-
-
 def _term(table: Table, term: Term) -> tuple[str, str]:
     if term.column is None:
         return f"({term.expression})", quote(term.collation or "BINARY")
@@ -465,31 +323,3 @@ def _term(table: Table, term: Term) -> tuple[str, str]:
     # the rowid is no column of the table
     name = quote(column.name) if column else (rowid_name(table) or term.column)
     return name, quote(collation)
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
-
-
-def _told(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
-    """Fetch rows that are shown to people: text that is not UTF-8 comes with replacement characters."""
-    before = connection.text_factory
-    connection.text_factory = _readable
-    try:
-        return [tuple(map(_shown, row)) for row in connection.execute(sql).fetchall()]
-    finally:
-        connection.text_factory = before
-
-
-def _readable(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, bytes):
-        return f"x'{value[:32].hex()}'" + ("..." if len(value) > 32 else "")
-    if isinstance(value, str) and len(value) > 200:
-        return f"{value[:200]}..."
-    return value
