@@ -20,6 +20,7 @@ from datalayer.errors import (
 )
 from datalayer.schema.pace import Progress
 from datalayer.schema.pgchange.action import Action, Fill, Size
+from datalayer.schema.pgchange.keepsakes import makes_again, read_keepsakes
 from datalayer.schema.pgchange.session import Session
 from datalayer.schema.tokens import quote
 
@@ -84,9 +85,15 @@ class Runner:
                 self._run_together(actions)
 
     def _run_together(self, actions: Sequence[Action]) -> None:
+        statements = [statement for action in actions for statement in action.statements]
+        keeps = makes_again(statements)
+
         def work() -> None:
-            for action in actions:
-                for statement in action.statements:
+            before = read_keepsakes(self.session) if keeps else None
+            for statement in statements:
+                self.session.execute(statement)
+            if before is not None:
+                for statement in before.missing_from(read_keepsakes(self.session)):
                     self.session.execute(statement)
 
         self.session.run_patiently(work, monotonic() + self.lock_timeout_s)

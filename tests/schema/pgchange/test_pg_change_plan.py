@@ -97,18 +97,68 @@ def test_the_package_s_own_schema_comes_back_whatever_was_taken_away(postgres_da
     engine.close()
 
 
-def test_grants_on_a_view_that_is_made_again_are_kept(url: str) -> None:
-    role = f"reader_{secrets.token_hex(4)}"
-    before = "PG:" + PG_T[3:].format(type="integer") + "CREATE VIEW v AS SELECT x FROM t"
-    after = "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER); CREATE VIEW v AS SELECT x FROM t;"
+# what a schema file does not speak of, as statements, and how each is seen again
+KEPT = {
+    "COMMENT ON COLUMN t.x IS 'a number'": "col_description('t'::regclass, (SELECT attnum FROM pg_attribute"
+    " WHERE attrelid = 't'::regclass AND attname = 'x')) = 'a number'",
+    "GRANT UPDATE (x) ON t TO {role} WITH GRANT OPTION":
+    "has_column_privilege('{role}', 't', 'x', 'UPDATE WITH GRANT OPTION')",
+    "ALTER TABLE t ALTER x SET STATISTICS 321, ALTER x SET (n_distinct = 5)":
+    "(SELECT attstattarget = 321 AND attoptions = '{{n_distinct=5}}' FROM pg_attribute"
+    " WHERE attrelid = 't'::regclass AND attname = 'x')",
+    "CREATE STATISTICS pair ON x, y FROM t": "(SELECT count(*) = 1 FROM pg_statistic_ext s"
+    " WHERE s.stxrelid = 't'::regclass AND stxname = 'pair')",
+    "COMMENT ON INDEX i IS 'by number'": "obj_description('i'::regclass) = 'by number'",
+    "ALTER TABLE t REPLICA IDENTITY USING INDEX i; ALTER TABLE t CLUSTER ON i":
+    "(SELECT indisreplident AND indisclustered FROM pg_index WHERE indexrelid = 'i'::regclass)",
+    "COMMENT ON CONSTRAINT t_pkey ON t IS 'key'": "(SELECT obj_description(oid) = 'key' FROM pg_constraint"
+    " WHERE conrelid = 't'::regclass AND conname = 't_pkey')",
+    "ALTER TABLE t ENABLE ALWAYS TRIGGER theirs; COMMENT ON TRIGGER theirs ON t IS 'audit'":
+    "(SELECT tgenabled = 'A' AND obj_description(oid) = 'audit' FROM pg_trigger"
+    " WHERE tgrelid = 't'::regclass AND tgname = 'theirs')",
+    "ALTER VIEW v OWNER TO {role}": "pg_get_userbyid((SELECT relowner FROM pg_class"
+    " WHERE oid = 'v'::regclass)) = '{role}'",
+    "ALTER VIEW v SET (security_barrier = true)":
+    "(SELECT reloptions = '{{security_barrier=true}}' FROM pg_class WHERE oid = 'v'::regclass)",
+    "COMMENT ON VIEW v IS 'seen'; COMMENT ON COLUMN v.x IS 'seen number'":
+    "obj_description('v'::regclass) || col_description('v'::regclass, 1) = 'seenseen number'",
+    "GRANT SELECT ON v TO {other} WITH GRANT OPTION; GRANT SELECT (x) ON v TO PUBLIC":
+    "has_table_privilege('{other}', 'v', 'SELECT WITH GRANT OPTION')"
+    " AND has_column_privilege('{stranger}', 'v', 'x', 'SELECT')"
+    " AND NOT has_table_privilege('{stranger}', 'v', 'SELECT')",
+    "CREATE RULE r AS ON DELETE TO v DO INSTEAD NOTHING":
+    "(SELECT count(*) = 1 FROM pg_rules WHERE schemaname = current_schema AND rulename = 'r')",
+}  # fmt: skip
+
+
+def test_what_a_schema_file_does_not_speak_of_is_kept_on_what_is_made_again(url: str) -> None:
+    names = {who: f"{who}_{secrets.token_hex(4)}" for who in ("role", "other", "stranger")}
+    before = "PG:" + PG_T[3:].format(type="integer NOT NULL, y integer") + (
+        "CREATE UNIQUE INDEX i ON t (x); CREATE VIEW v AS SELECT x FROM t; CREATE SCHEMA {other};"
+        "CREATE FUNCTION {other}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER theirs"
+        " BEFORE UPDATE OF x ON t FOR EACH ROW EXECUTE FUNCTION {other}.f();"
+    ).format(**names)  # fmt: skip
+    after = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER NOT NULL, y INTEGER);"
+        "CREATE UNIQUE INDEX i ON t (x); CREATE VIEW v AS SELECT x FROM t;"
+    )
     with schema_with(url, before, "INSERT INTO t (x) VALUES (1);") as engine:
         with connected(url, engine.schema_name) as connection:
-            run(connection, f"CREATE ROLE {role}; GRANT SELECT ON v TO {role}")
+            run(connection, "".join(f"CREATE ROLE {name};" for name in names.values()))
+            run(connection, f"GRANT ALL ON SCHEMA {engine.schema_name} TO {names['role']}")
+            for statement in KEPT:
+                run(connection, statement.format(**names))
+            # a view made anew would have these too, the one that there is has not
+            run(connection, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {engine.schema_name}"
+                f" GRANT SELECT ON TABLES TO {names['stranger']}")  # fmt: skip
 
             migrate_existing(engine, derived_of(after), exact=True)
 
-            assert rows_of(connection, "v", f"x, has_table_privilege('{role}', 'v', 'SELECT')") == [(1, True)]
-            run(connection, f"DROP OWNED BY {role}; DROP ROLE {role}")
+            (asked,) = rows_of(connection, "t", ", ".join(KEPT.values()).format(**names))
+            run(connection, "".join(f"DROP OWNED BY {name} CASCADE;" for name in names.values()))
+            run(connection, f"DROP SCHEMA {names['other']} CASCADE;")
+            run(connection, "".join(f"DROP ROLE {name};" for name in names.values()))
+    assert dict(zip(KEPT, asked)) == dict.fromkeys(KEPT, True)
 
 
 @pytest.fixture
