@@ -11,8 +11,8 @@ from datalayer.schema.snapshot import Schema
 from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
 from datalayer.schema.validate.finding import Severity
 from datalayer.schema.validate.postgres_block import unfolded
-from datalayer.schema.validate.postgres_change import name_of
 from datalayer.schema.validate.postgres_model import Event
+from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.recreate import LOOSENING
 from datalayer.schema.validate.replay import Step, open_memory
 from datalayer.schema.validate.rule import Hit, Rule

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 
 from datalayer.schema.declaration import Check
+from datalayer.schema.snapshot import Column
 from datalayer.schema.tokens import Token, fold, quote, tokenize, unquote
 from datalayer.schema.validate.postgres_change import Constraint
 from datalayer.schema.validate.postgres_model import Event
@@ -15,6 +17,8 @@ from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.subject import Subject
 
 __all__ = ["RULES"]
+
+_ANY_OF = re.compile(r"= ANY \( (?:\( )?ARRAY \[(?P<values>[^\[\]]*)\](?: \))? (?:\[ \] )?\)", re.IGNORECASE)
 
 
 def _refused_default(subject: Subject) -> Iterator[Hit]:
@@ -27,12 +31,11 @@ def _refused_default(subject: Subject) -> Iterator[Hit]:
             if table.kind != "table" or (before is not None and before.sql == table.sql):
                 continue
             old = {fold(column.name) for column in before.columns} if before else set[str]()
+            names = [one.name for one in table.columns]
             for column in table.columns:
                 if column.default is None or fold(column.name) in old:
                     continue
-                check = _failing(
-                    table.checks, column.name, column.default, [one.name for one in table.columns]
-                )
+                check = _failing(table.checks, column.name, column.default, names, _manner(column))
                 if check is not None:
                     line = line_of_name(step, column.name)
                     yield Hit(step.source.path, line, _default_message(table.name, column.name, check))
@@ -43,7 +46,15 @@ def _default_message(table: str, column: str, check: str) -> str:
     return f"the default of {table}.{column} breaks CHECK ({' '.join(check.split())})"
 
 
-def _failing(checks: Sequence[Check], column: str, default: str, columns: Sequence[str]) -> str | None:
+def _manner(column: Column) -> str:
+    """Give what makes SQLite keep and compare a value in another way: type and collation."""
+    collation = f" COLLATE {quote(column.collation)}" if column.collation else ""
+    return f"{column.type}{collation}"
+
+
+def _failing(
+    checks: Sequence[Check], column: str, default: str, columns: Sequence[str], manner: str = ""
+) -> str | None:
     """Give the first CHECK over this column alone that its default breaks."""
     names = {fold(one) for one in columns}
     for check in checks:
@@ -52,16 +63,17 @@ def _failing(checks: Sequence[Check], column: str, default: str, columns: Sequen
             for token in tokenize(check.expression)
             if token.kind in ("word", "identifier") and fold(unquote(token)) in names
         }
-        if used == {fold(column)} and _is_false(check.expression, column, default):
+        if used == {fold(column)} and _is_false(check.expression, column, default, manner):
             return check.expression
     return None
 
 
-def _is_false(expression: str, column: str, default: str) -> bool:
+def _is_false(expression: str, column: str, default: str, manner: str) -> bool:
     connection = open_memory()
     try:
-        sql = f"SELECT ({expression}) FROM (SELECT ({default}) AS {quote(column)})"
-        return connection.execute(sql).fetchone()[0] == 0
+        connection.execute(f"CREATE TABLE probe ({quote(column)} {manner})")
+        connection.execute(f"INSERT INTO probe VALUES ({default})")
+        return connection.execute(f"SELECT ({expression}) FROM probe").fetchone()[0] == 0
     except sqlite3.Error:
         return False
     finally:
@@ -130,7 +142,7 @@ def _sql_of(tokens: Sequence[Token]) -> str:
             skip = False
         else:
             parts.append(token.text)
-    return " ".join(parts)
+    return _ANY_OF.sub(r"IN (\g<values>)", " ".join(parts))
 
 
 RULES = (

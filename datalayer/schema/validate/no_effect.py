@@ -108,8 +108,9 @@ def _does_nothing(subject: Subject) -> Iterator[Hit]:
     for step, noun, name in _idle(subject):
         if not _is_same(subject, step, noun, name):
             yield Hit(step.source.path, step.statement.line, _message(noun, name, "another one"))
-    for event, change in _idle_events(subject, "create table"):
-        if not _is_same_table(event):
+    made_twice = (*_idle_events(subject, "create table"), *_idle_events(subject, "create relation"))
+    for event, change in made_twice:
+        if change.kind == "create relation" or not _is_same_table(event):
             yield Hit(event.source.path, change.line, _message("TABLE", change.name, "another one"))
     for source, found in subject.answer.no_ops:
         if found.result == "differs" and not found.object.startswith("index "):

@@ -5,32 +5,19 @@ Reads what the rules ask for and goes past the rest; a statement that it does no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from datalayer.schema.reader import Reader, Unexpected, commas
-from datalayer.schema.tokens import Statement, Token, fold, unquote
+from datalayer.schema.tokens import Statement, Token, unquote
+from datalayer.schema.validate.postgres_type import name_of, type_text
 from datalayer.schema.validate.source import line_at, reader_of
 
-__all__ = ["Change", "Constraint", "changes_of", "name_of", "words_of"]
+__all__ = ["Change", "Constraint", "changes_of", "words_of"]
 
 _CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EXCLUDE", "NOT")
 _AFTER_TYPE_LIST = "CONSTRAINT NULL NOT PRIMARY UNIQUE CHECK REFERENCES COLLATE DEFAULT GENERATED STORAGE"
 _AFTER_TYPE = frozenset(_AFTER_TYPE_LIST.split())
-# https://www.postgresql.org/docs/current/datatype.html: the aliases
-_TYPE_NAMES_LIST = """
-int8=bigint serial8=bigserial int4=integer int=integer serial4=serial int2=smallint serial2=smallserial
-bool=boolean decimal=numeric float8=double_precision float=double_precision float4=real
-character_varying=varchar character=char bit_varying=varbit
-"""
-_TYPE_NAMES = {
-    alias.replace("_", " "): name.replace("_", " ")
-    for alias, _, name in (pair.partition("=") for pair in _TYPE_NAMES_LIST.split())
-}
-_ZONED = re.compile(
-    r"(?P<name>timestamp|time)\s*(?P<size>\(\d+\))? (?P<zone>with|without) time zone", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +39,8 @@ class Change:
     """One change. `kind` is "create table", "add column", "set type" and so on.
 
     `name` is the column, index, constraint or type, `other` a new name, the type of a column or an index's
-    method and WHERE, `labels` the labels of an enum or what an index includes.
+    method and WHERE, `labels` the labels of an enum or what an index includes. `is_open`: the table has
+    columns of others too.
     """
 
     kind: str
@@ -70,11 +58,7 @@ class Change:
     is_unique: bool = False
     is_not_null: bool = False
     is_rewriting: bool = False
-
-
-def name_of(token: Token) -> str:
-    """Give the name that a token stands for; bare words are in lower case."""
-    return fold(token.text) if token.kind == "word" else unquote(token)
+    is_open: bool = False
 
 
 def words_of(tokens: Sequence[Token]) -> str:
@@ -111,8 +95,47 @@ class _Parser:
             yield from self._alter()
         elif verb == "DROP":
             yield from self._drop()
-        elif verb in ("INSERT", "UPDATE", "DELETE"):
+        elif verb in ("INSERT", "UPDATE", "DELETE", "MERGE"):
             yield self._write(verb)
+        elif verb == "TRUNCATE":
+            reader.accept("TABLE")
+            yield from self._listed("truncate")
+        elif verb == "COMMENT" and reader.accept("ON"):
+            yield from self._comment()
+        elif verb == "SELECT" and (made := self._made_by_query()):
+            yield Change("create relation", self.statement.line, name=made)
+
+    def _listed(self, kind: str) -> Iterator[Change]:
+        """Read a list of tables."""
+        reader = self.reader
+        while True:
+            reader.accept("ONLY")
+            line = self.line()
+            yield Change(kind, line, self._qualified(reader))
+            reader.accept("*")
+            if not reader.accept(","):
+                return
+
+    def _comment(self) -> Iterator[Change]:
+        reader = self.reader
+        noun = reader.accept_one("TABLE", "COLUMN")
+        if noun:
+            line = self.line()
+            table, _, column = self._qualified(reader).rpartition(".")
+            is_column = noun == "COLUMN"
+            yield Change("comment", line, table if is_column else column, column if is_column else "")
+
+    def _made_by_query(self) -> str:
+        """Give the table that SELECT ... INTO makes; empty where it makes none."""
+        reader, depth = self.reader, 0
+        while not reader.at_end:
+            token = reader.take()
+            depth += (token.text == "(") - (token.text == ")")
+            if depth == 0 and token.upper == "INTO":
+                while reader.accept_one("TEMP", "TEMPORARY", "UNLOGGED", "TABLE"):
+                    continue
+                return self._qualified(reader)
+        return ""
 
     def _qualified(self, reader: Reader) -> str:
         name = self._name(reader)
@@ -156,6 +179,11 @@ class _Parser:
             conditional = reader.accept("IF", "NOT", "EXISTS")
             kind = "relation" if noun in ("VIEW", "MATERIALIZED", "FOREIGN", "SEQUENCE") else noun.lower()
             yield Change(f"create {kind}", line, name=self._qualified(reader), is_conditional=conditional)
+        elif reader.accept("TRIGGER") or reader.accept("CONSTRAINT", "TRIGGER"):
+            while not reader.at_end and not reader.accept("ON"):
+                reader.take()
+            line = self.line()
+            yield Change("create trigger", line, self._qualified(reader))
 
     def _table(self, line: int) -> Change:
         reader = self.reader
@@ -166,8 +194,10 @@ class _Parser:
             return Change(kind, line, name=table, table=table, is_conditional=conditional)
         columns: list[Change] = []
         constraints: list[Constraint] = []
+        is_open = False
         for part in commas(reader.group()):
             inner = reader.inner(part)
+            is_open = is_open or inner.sees("LIKE")
             if inner.peek().upper in _CONSTRAINTS and inner.peek(1).upper != ",":
                 constraints.append(self._constraint(inner))
             elif not inner.sees("LIKE"):
@@ -182,6 +212,7 @@ class _Parser:
             inner=tuple(columns),
             constraints=tuple(constraints),
             is_conditional=conditional,
+            is_open=is_open or reader.sees("INHERITS"),
         )
 
     def _column(self, reader: Reader, table: str) -> Change:
@@ -193,7 +224,7 @@ class _Parser:
                 reader.group()
             else:
                 reader.take()
-        change = Change("add column", line, table, name, _type_text(reader.tokens[start : reader.place]))
+        change = Change("add column", line, table, name, type_text(reader.tokens[start : reader.place]))
         constraints: list[Constraint] = []
         title = ""
         while not reader.at_end:
@@ -363,7 +394,7 @@ class _Parser:
             start = reader.place
             while not reader.at_end and reader.peek().upper not in ("USING", "COLLATE"):
                 reader.take()
-            text = _type_text(reader.tokens[start : reader.place])
+            text = type_text(reader.tokens[start : reader.place])
             yield Change("set type", line, table, name, text)
 
     def _drop(self) -> Iterator[Change]:
@@ -387,7 +418,8 @@ class _Parser:
 
     def _write(self, verb: str) -> Change:
         reader = self.reader
-        reader.accept_one("INTO", "FROM", "ONLY")
+        reader.accept_one("INTO", "FROM")
+        reader.accept("ONLY")
         table = self._qualified(reader)
         if reader.accept("AS"):
             self._name(reader)
@@ -411,19 +443,6 @@ def _assigned(tokens: Sequence[Token]) -> Iterator[str]:
     for part in commas(tokens[:stop]):
         if len(part) > 1 and part[1].upper == "=" and part[0].kind in ("word", "identifier"):
             yield name_of(part[0])
-
-
-def _type_text(tokens: Sequence[Token]) -> str:
-    """Give a type under one name, whichever of its names is written."""
-    text = "".join(
-        f" {name_of(token)}" if token.kind in ("word", "identifier") else token.text for token in tokens
-    )
-    text = text.strip().replace(". ", ".").removeprefix("public.").removeprefix("pg_catalog.")
-    match = _ZONED.fullmatch(text)
-    if match is not None:
-        text = f"{match['name']}{'tz' * (match['zone'] == 'with')}{match['size'] or ''}"
-    name, bracket, rest = text.partition("(" if "(" in text else "[")
-    return f"{_TYPE_NAMES.get(name.strip(), name)}{bracket}{rest}"
 
 
 def _default(reader: Reader) -> tuple[Token, ...]:

@@ -5,13 +5,14 @@ A light model, kept by statements that were read from their tokens; nothing is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from datalayer.schema.tokens import Statement
 from datalayer.schema.validate.postgres_block import is_plain, unfolded
-from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of, name_of
+from datalayer.schema.validate.postgres_change import Change, Constraint, changes_of
+from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.source import Source
 
 __all__ = ["Event", "Known", "KnownTable", "Model"]
@@ -56,7 +57,8 @@ class Event:
     `table` is the table it is about, None where the files have not made it; `is_new` that the same file made
     it. `existing` is the index or table of that name before a CREATE; `columns`, `constraints` and `enums`
     are those of before too. `is_certain` that no call before it may have made what is not known.
-    `inner` is the statement itself, where `statement` is the block around it.
+    `inner` is the statement itself, where `statement` is the block around it. `unknown_keys` are columns that
+    a foreign key names and the parent has not, as (parent, column, its columns).
     """
 
     source: Source
@@ -72,6 +74,7 @@ class Event:
     enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     is_certain: bool = True
     inner: Statement | None = None
+    unknown_keys: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 class Model:
@@ -93,7 +96,8 @@ class Model:
                 found = ((one, change) for one in unfolded(statement) for change in changes_of(one))
                 for inner, change in found:
                     event = self._event(source, statement, change, is_certain=is_certain)
-                    self.events.append(replace(event, inner=inner))
+                    keys = tuple(self._unknown_keys(change))
+                    self.events.append(replace(event, inner=inner, unknown_keys=keys))
                     self._apply(source, change)
             if any(event.change.kind == "drop table" for event in self.of(source)):
                 self.around[source.name] = (before, self.known.copy())
@@ -115,7 +119,9 @@ class Model:
         is_call = statement.verb == "SELECT" and any(
             name in self._functions and after == "(" for name, after in pairwise(names)
         )
-        return is_call or statement.verb in ("CALL", "EXECUTE")
+        # names without a schema lead elsewhere from here on
+        leads_elsewhere = statement.verb == "SET" and "search_path" in names and "public" not in names
+        return is_call or leads_elsewhere or statement.verb in ("CALL", "EXECUTE")
 
     def _event(self, source: Source, statement: Statement, change: Change, *, is_certain: bool) -> Event:
         known = self.known
@@ -123,7 +129,7 @@ class Model:
         existing = None
         if change.kind in ("create index", "drop index") and change.name in known.indexes:
             existing = known.indexes[change.name][1]
-        elif change.kind == "create table" and table is not None:
+        elif change.kind in ("create table", "create relation") and table is not None:
             existing = Change("create table", table.line, table.name, inner=tuple(table.columns.values()))
         return Event(
             source,
@@ -139,6 +145,13 @@ class Model:
             {**known.enums},
             is_certain,
         )
+
+    def _unknown_keys(self, change: Change) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        for key in change.constraints:
+            parent = self.known.tables.get(key.parent)
+            if key.kind == "FOREIGN" and parent is not None and not parent.is_open:
+                known = (*parent.columns, *([change.name] if key.parent == change.table else []))
+                yield from ((key.parent, one, known) for one in key.parent_columns if one not in known)
 
     def _apply(self, source: Source, change: Change) -> None:
         known = self.known
@@ -190,7 +203,7 @@ class Model:
     def _make(self, source: Source, change: Change) -> None:
         columns = {column.name: column for column in change.inner}
         self.known.tables[change.table] = KnownTable(
-            change.table, source, change.line, columns, list(change.constraints)
+            change.table, source, change.line, columns, list(change.constraints), change.is_open
         )
         self.made[change.table] = (source, change.line)
 

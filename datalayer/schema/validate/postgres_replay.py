@@ -18,7 +18,7 @@ from datalayer.schema.numbered.noop import NoOp, no_op
 from datalayer.schema.numbered.script import statements
 from datalayer.schema.scratch import Scratch, scratch_schema
 from datalayer.schema.tokens import Statement
-from datalayer.schema.validate.postgres_change import name_of
+from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.source import Source
 
 __all__ = ["Answer", "Refusal", "ask"]

@@ -313,7 +313,9 @@ def _unknown_of(event: Event, schemas: set[str], subject: Subject) -> Iterator[t
             is_own = key.parent == change.table
             if not is_own:
                 yield _no_table(event, key.parent, change.line)
-    if change.kind in ("alter table", "create index", "insert", "update", "delete", "drop table"):
+    for parent, column, known in event.unknown_keys:
+        yield f'there is no column "{column}" in {parent}', nearest(column, known), change.line
+    if change.kind in _TABLE_CHANGES:
         if change.is_conditional and change.kind != "create index":
             return
         if not _is_known(event, change.table, schemas):
@@ -321,7 +323,9 @@ def _unknown_of(event: Event, schemas: set[str], subject: Subject) -> Iterator[t
             return
     if event.table is None or event.table.is_open:
         return
-    names = [change.name] if change.kind in _COLUMN_CHANGES and not change.is_conditional else []
+    names = (
+        [change.name] if change.kind in (*_COLUMN_CHANGES, "comment") and not change.is_conditional else []
+    )
     names += change.columns if change.kind in ("insert", "update") else []
     names += _index_columns(change) if change.kind == "create index" else []
     for constraint in change.constraints if change.kind == "add constraint" else ():
@@ -332,6 +336,10 @@ def _unknown_of(event: Event, schemas: set[str], subject: Subject) -> Iterator[t
             yield f'there is no column "{name}" in {change.table}', hint, change.line
 
 
+_TABLE_CHANGES_LIST = (
+    "alter table,create index,create trigger,insert,update,delete,merge,truncate,drop table,comment"
+)
+_TABLE_CHANGES = frozenset(_TABLE_CHANGES_LIST.split(","))
 _COLUMN_CHANGES = frozenset(
     [
         "drop column",
