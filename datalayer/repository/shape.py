@@ -7,7 +7,8 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from functools import lru_cache
+from types import CodeType, MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 import peewee
@@ -219,8 +220,14 @@ class Shape(Generic[M]):
             "        append(row)",
             "    return built",
         ]
-        exec("\n".join(lines), scope)
+        exec(_compiled("\n".join(lines)), scope)
         return scope["build"], scope["build_many"]
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str) -> CodeType:
+    # each store makes its builders, most often from the words of the one before
+    return compile(source, "<builders of a model>", "exec")
 
 
 class _DirtyOnDemand:
