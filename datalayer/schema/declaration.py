@@ -42,12 +42,17 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """A PRIMARY KEY or UNIQUE constraint; `conflict` is its ON CONFLICT word."""
+    """A PRIMARY KEY or UNIQUE constraint; `conflict` is its ON CONFLICT word.
+
+    `is_at_column`: written at its column, and not as a rule of the table; what it means is the same but for
+    one old mistake of SQLite's.
+    """
 
     name: str | None
     terms: tuple[Term, ...]
     autoincrement: bool = False
     conflict: str | None = None
+    is_at_column: bool = field(default=False, compare=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -340,7 +345,8 @@ def _read_key(reader: Reader, draft: _Draft, column: str | None, word: str) -> N
     if word == "PRIMARY":
         reader.expect("KEY")
     autoincrement = False
-    if reader.sees("("):
+    is_at_column = not reader.sees("(")
+    if not is_at_column:
         inner = list(reader.group())
         if inner and inner[-1].upper == "AUTOINCREMENT":
             autoincrement = True
@@ -350,7 +356,7 @@ def _read_key(reader: Reader, draft: _Draft, column: str | None, word: str) -> N
         terms = (Term(column, descending=reader.accept_one("ASC", "DESC") == "DESC"),)
     conflict = _conflict(reader)
     autoincrement = reader.accept("AUTOINCREMENT") or autoincrement
-    key = Unique(draft.name, terms, autoincrement, conflict)
+    key = Unique(draft.name, terms, autoincrement, conflict, is_at_column)
     if word == "PRIMARY":
         draft.primary_key = key
     else:

@@ -27,7 +27,18 @@ from datalayer.schema.declaration import (
 )
 from datalayer.schema.reader import Unexpected
 from datalayer.schema.schema_rows import Entry, read_entries, unreadable_schema
-from datalayer.schema.tokens import Statement, canonical, canonical_text, fold, significant, split, tokenize
+from datalayer.schema.tokens import (
+    Statement,
+    canonical,
+    canonical_text,
+    fold,
+    quote_text,
+    significant,
+    split,
+    tokenize,
+    unquote,
+)
+from datalayer.schema.virtual import read_virtual
 
 __all__ = [
     "Check",
@@ -41,6 +52,7 @@ __all__ = [
     "Trigger",
     "Unique",
     "View",
+    "default_shape",
     "index_shape",
     "load",
     "no_attach",
@@ -135,8 +147,10 @@ class Table:
         key = [column for column in self.columns if column.key_position]
         if len(key) != 1 or fold(key[0].type) != "integer" or self.is_without_rowid:
             return None
-        # sqlite.org/lang_createtable.html: "INTEGER PRIMARY KEY DESC" is, by an old mistake, not the rowid
-        return None if self.primary_key is None or self.primary_key.terms[0].descending else key[0]
+        # sqlite.org/lang_createtable.html: "INTEGER PRIMARY KEY DESC" is, by an old mistake, not the rowid;
+        # "PRIMARY KEY (x DESC)" is
+        rule = self.primary_key
+        return None if rule is None or (rule.is_at_column and rule.terms[0].descending) else key[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +216,13 @@ def read(connection: sqlite3.Connection, known: Schema | None = None) -> Schema:
         for name, kind, without_rowid, strict in _rows(
             connection, "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'"
         )
+    }
+    # SQLite judges by the name alone, also where a full-text table has no such table of its own
+    contents = {f"{fold(row[1])}_content" for row in rows if read_virtual(row[3]).content is not None}
+    kinds |= {
+        name: ("table", *facts[1:])
+        for name, facts in kinds.items()
+        if facts[0] == "shadow" and fold(name) in contents
     }
     try:
         return _schema(connection, rows, kinds, known or Schema((), (), ()))
@@ -425,12 +446,14 @@ def table_shape(table: Table, names: frozenset[str]) -> tuple[object, ...]:
     """Give what a table means, its indexes apart; quotes around `names` (folded) make no difference."""
     if table.kind == "virtual":
         return (table.kind, canonical(significant(tokenize(table.sql)), names))
+    # any other quoted word is a string, whatever else of the schema is called so
+    names &= {fold(table.name), *(fold(column.name) for column in table.columns)}
     return (
         table.kind,
         table.is_strict,
         table.is_without_rowid,
         tuple(_column_shape(column, names) for column in table.columns),
-        ("primary key", _unique_shape(table.primary_key, names)) if table.primary_key else (),
+        ("primary key", _key_shape(table, table.primary_key, names)) if table.primary_key else (),
         tuple(sorted(repr(_unique_shape(unique, names)) for unique in table.uniques)),
         tuple(
             sorted((fold(check.name or ""), _text_shape(check.expression, names)) for check in table.checks)
@@ -444,13 +467,31 @@ def _column_shape(column: Column, names: frozenset[str]) -> tuple[object, ...]:
         fold(column.name),
         " ".join(fold(column.type).split()),
         column.is_not_null,
-        None if column.default is None else _text_shape(column.default, names),
+        None if column.default is None else default_shape(column.default, names),
         column.key_position,
         fold(column.collation or "binary"),
         _text_shape(column.generated, names),
         column.is_stored,
         column.conflict or "ABORT",
     )
+
+
+def default_shape(default: str, names: frozenset[str]) -> tuple[str, ...]:
+    """Give what a DEFAULT means: a name that stands alone is a string (lang_createtable.html, 3.2)."""
+    tokens = significant(tokenize(default))
+    if len(tokens) != 1 or tokens[0].kind not in ("word", "identifier"):
+        return _text_shape(default, names)
+    word = tokens[0].upper
+    if word in ("NULL", "TRUE", "FALSE") or word.startswith("CURRENT_"):
+        return (word.lower(),)
+    return (quote_text(unquote(tokens[0])),)
+
+
+def _key_shape(table: Table, key: Unique, names: frozenset[str]) -> tuple[object, ...]:
+    if table.rowid_column is not None and key.terms[0].descending:
+        # rows have one order only by their rowid
+        key = replace(key, terms=(replace(key.terms[0], descending=False),))
+    return _unique_shape(key, names)
 
 
 def _unique_shape(key: Unique, names: frozenset[str]) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ __all__ = [
     "quote",
     "quote_text",
     "significant",
+    "spelled",
     "split",
     "tokenize",
     "unquote",
@@ -220,6 +221,17 @@ def canonical_text(text: str, names: frozenset[str] = frozenset()) -> tuple[str,
 @lru_cache(maxsize=4096)
 def _canonical_without_names(text: str) -> tuple[str, ...]:
     return canonical(tokenize(text))
+
+
+def spelled(text: str) -> tuple[str, ...]:
+    """Bring a text to a form in which layout, comments, quotes and the letter case of keywords are free."""
+    return tuple(
+        unquote(token)
+        if token.kind == "identifier" or (token.kind == "word" and token.upper not in KEYWORDS)
+        else _canonical(token, frozenset())
+        for token in tokenize(text)
+        if token.kind not in ("space", "comment")
+    )
 
 
 def plain(tokens: Iterable[Token]) -> tuple[str, ...]:

@@ -361,3 +361,14 @@ def test_a_table_that_only_tells_of_another_has_no_rows_to_lose(app: Engine) -> 
 
     assert told == [("x", "a"), ("y", "a")]
     assert app.fetch_one("SELECT 1 FROM sqlite_schema WHERE name = 'told'") is None
+
+
+def test_a_table_may_have_the_name_that_full_text_gives_its_own(app: Engine) -> None:
+    words = "CREATE VIRTUAL TABLE words USING fts5(a, content='words_content', content_rowid='id')"
+    app.write("CREATE TABLE words_content (id INTEGER PRIMARY KEY, a)")
+    app.write("INSERT INTO words_content VALUES (1, 'x')")
+    app.write(words)
+
+    bring(app, f"CREATE TABLE words_content (id INTEGER PRIMARY KEY, a, b DEFAULT 3); {words};")
+
+    assert app.fetch_all("SELECT * FROM words_content") == [(1, "x", 3)]

@@ -14,6 +14,7 @@ def cases() -> Iterator[Case]:
     yield from _put_in_place()
     yield from _not_computed()
     yield from _full_text()
+    yield from _letter_by_letter()
 
 
 def _swapped() -> Iterator[Case]:
@@ -129,3 +130,25 @@ def _full_text() -> Iterator[Case]:
         renames={"one": "two"},
         asked=(("SELECT rowid FROM two WHERE two MATCH 'x'", [(5,)]),),
     )
+
+
+def _letter_by_letter() -> Iterator[Case]:
+    at_column, of_table = "(a INTEGER PRIMARY KEY DESC, b)", "(a INTEGER, b, PRIMARY KEY (a DESC))"
+    yield pair("a descending key becomes the rowid", at_column, of_table, "(3, 1)")
+    yield pair("the rowid becomes a descending key", of_table, at_column, "(3, 1)")
+    for name, words in {"a bare word": ("Open", "OPEN"), "in double quotes": ('"Open"', '"open"')}.items():
+        before, after = (f"CREATE TABLE t (a TEXT DEFAULT {one}); CREATE TABLE open (b);" for one in words)
+        yield Case(
+            f"a default that is {name} changes its letters",
+            before,
+            after,
+            act=("INSERT INTO t DEFAULT VALUES",),
+            then=(("SELECT a FROM t", [(words[1].strip('"'),)]),),
+        )
+    before, after = (
+        f"CREATE TABLE t (a CHECK (a <> {one})); CREATE TABLE open (b);" for one in ('"Open"', '"open"')
+    )
+    insert = "INSERT INTO t VALUES ('open');"
+    yield Case("a string in double quotes changes its letters", before + insert, after, refused=("t", "open"))
+    view = "CREATE TABLE t (a); CREATE VIEW v AS SELECT a AS {} FROM t;"
+    yield Case("a column of a view changes its letters", view.format("Total"), view.format("total"))

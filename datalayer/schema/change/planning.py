@@ -22,10 +22,11 @@ from datalayer.schema.snapshot import (
     Table,
     Trigger,
     View,
+    default_shape,
     index_shape,
     table_shape,
 )
-from datalayer.schema.tokens import canonical, fold, significant, tokenize
+from datalayer.schema.tokens import canonical, fold, significant, spelled, tokenize
 
 __all__ = ["Change", "Plan", "Way", "as_rebuild", "is_constant", "make_plan"]
 
@@ -120,9 +121,9 @@ def make_plan(
     changes = tuple(_change(pair, names, can_retell=can_retell) for pair in pairing.pairs)
     moved = any(change.way != "nothing" for change in changes) or bool(pairing.dropped)
     dropped_indexes, created_indexes, retold = _indexes(changes, pairing, names, exact=exact)
-    views_before, views_after = _views(found, wanted, names, exact=exact, everything=moved)
+    views_before, views_after = _views(found, wanted, exact=exact, everything=moved)
     triggers_before, triggers_after = _triggers(
-        found, wanted, names, {fold(view.name) for view in views_before}, exact=exact, everything=moved
+        found, wanted, {fold(view.name) for view in views_before}, exact=exact, everything=moved
     )
     return Plan(
         found,
@@ -247,6 +248,7 @@ def is_constant(default: str | None) -> bool:
 def _new_checks(pair: Pair, names: frozenset[str]) -> Iterator[Check]:
     # the same words are another rule where they speak of other columns, or of values filled in; looking once
     # more does no harm
+    names &= {fold(column.name) for table in (pair.found, pair.wanted) for column in table.columns}
     known = {canonical(tokenize(check.expression), names) for check in pair.found.checks}
     has_filled = any(is_filled(pair, column) for column in pair.wanted.columns)
     for check in pair.wanted.checks:
@@ -276,8 +278,8 @@ def _has_new_default(pair: Pair, column: Column, names: frozenset[str]) -> bool:
     source = pair.source(column)
     if source is None or column.default == source.default:
         return False
-    both = (column.default or "NULL", source.default or "NULL")
-    return canonical(tokenize(both[0]), names) != canonical(tokenize(both[1]), names)
+    one, other = (default_shape(text.default or "NULL", names) for text in (column, source))
+    return one != other
 
 
 # -- indexes, views, triggers ----------------------------------------------------------------------
@@ -341,20 +343,14 @@ def _same_index(old: Index, new: Index, pair: Pair, names: frozenset[str]) -> bo
     return (before, old.is_unique, old.where) == (after, new.is_unique, new.where)
 
 
-def _views(
-    found: Schema, wanted: Schema, names: frozenset[str], *, exact: bool, everything: bool
-) -> tuple[list[View], list[View]]:
+def _views(found: Schema, wanted: Schema, *, exact: bool, everything: bool) -> tuple[list[View], list[View]]:
     """Give the views to drop and those to make; every one of them where tables change under them."""
     known = {fold(view.name): view for view in wanted.views}
     if everything:
         own = [] if exact else [view for view in found.views if fold(view.name) not in known]
         return list(found.views), [*wanted.views, *own]
     before = {fold(view.name): view for view in found.views}
-    same = {
-        name
-        for name, view in known.items()
-        if name in before and _same_text(view.sql, before[name].sql, view.name, before[name].name, names)
-    }
+    same = {name for name, view in known.items() if name in before and _same_text(view, before[name])}
     gone = [view for name, view in before.items() if name not in same and (exact or name in known)]
     return gone, [view for name, view in known.items() if name not in same]
 
@@ -362,7 +358,6 @@ def _views(
 def _triggers(
     found: Schema,
     wanted: Schema,
-    names: frozenset[str],
     dropped_views: set[str],
     *,
     exact: bool,
@@ -377,7 +372,7 @@ def _triggers(
         if name in before
         and not everything
         and fold(trigger.table) not in dropped_views
-        and _same_text(trigger.sql, before[name].sql, trigger.name, before[name].name, names)
+        and _same_text(trigger, before[name])
     }
     gone = [
         trigger
@@ -388,7 +383,6 @@ def _triggers(
     return gone, [*(trigger for name, trigger in known.items() if name not in same), *own]
 
 
-def _same_text(one: str, other: str, name: str, other_name: str, names: frozenset[str]) -> bool:
-    return name == other_name and (
-        one == other or canonical(tokenize(one), names) == canonical(tokenize(other), names)
-    )
+def _same_text(one: View | Trigger, other: View | Trigger) -> bool:
+    # the letter case of a name in a query is that of a result's column
+    return one.name == other.name and (one.sql == other.sql or spelled(one.sql) == spelled(other.sql))
