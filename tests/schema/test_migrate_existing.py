@@ -372,3 +372,19 @@ def test_a_table_may_have_the_name_that_full_text_gives_its_own(app: Engine) -> 
     bring(app, f"CREATE TABLE words_content (id INTEGER PRIMARY KEY, a, b DEFAULT 3); {words};")
 
     assert app.fetch_all("SELECT * FROM words_content") == [(1, "x", 3)]
+
+
+@pytest.mark.parametrize("content", ["t", "shown"])
+def test_an_index_of_another_table_s_text_is_right_after_that_text_changed(app: Engine, content: str) -> None:
+    around = (
+        "CREATE VIEW shown AS SELECT id, a FROM t;"
+        f"CREATE VIRTUAL TABLE words USING fts5(a, content='{content}', content_rowid='id');"
+    )
+    bring(app, f"CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); {around}")
+    app.write("INSERT INTO t VALUES (1, 'some', 2), (2, NULL, 3)")
+    app.write("INSERT INTO words (words) VALUES ('rebuild')")
+
+    bring(app, f"CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL DEFAULT 'none', b TEXT); {around}")
+
+    assert app.fetch_all("SELECT rowid FROM words WHERE words MATCH 'none'") == [(2,)]
+    app.write("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")

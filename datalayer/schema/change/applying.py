@@ -1,7 +1,7 @@
 """A plan done on a SQLite database, inside one write transaction that its caller holds.
 
 Order: triggers and views out, tables moved aside, new ones made and filled and proved, texts changed,
-indexes, views and triggers made, numbering restored, references checked, the whole schema compared with the
+views, indexes and triggers made, numbering restored, references checked, the whole schema compared with the
 wanted one. Any exception leaves the transaction to be rolled back by the caller.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from datalayer.errors import MigrationRefused
-from datalayer.schema.change import breaches, numbering, schema_text
+from datalayer.schema.change import breaches, external, numbering, schema_text
 from datalayer.schema.change.breaches import Breach, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.copying import (
@@ -68,16 +68,19 @@ def apply(
     """
     plan = settle_defaults(connection, plan)
     work = _Work(connection, plan, consent, advance, order)
-    kept = numbering.remember(connection)
+    kept, indexed = numbering.remember(connection), external.right_ones(connection, plan)
     _drop_what_looks(work)
     _drop_gone(work)
     _move_aside(work)
     _make_tables(work)
     _retell(work)
-    # a full-text table may read the table whose text it indexes, so that one comes first
+    # a full-text table may read the table or the view whose text it indexes, so that one comes first
+    for view in plan.created_views:
+        work.run(view.sql)
     _make_virtual_tables(work)
+    external.renew(connection, plan, indexed)
     _make_indexes(work)
-    _make_views_and_triggers(work)
+    _make_triggers(work)
     numbering.restore(connection, plan, kept)
     _set_header(work)
     if schema_text.can_write(connection):
@@ -370,9 +373,7 @@ def _make_indexes(work: _Work) -> None:
         work.advance(work.rows.get(fold(index.table), 0))
 
 
-def _make_views_and_triggers(work: _Work) -> None:
-    for view in work.plan.created_views:
-        work.run(view.sql)
+def _make_triggers(work: _Work) -> None:
     for trigger in work.plan.created_triggers:
         try:
             work.run(trigger.sql)
