@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 
 from datalayer.schema.declaration import ForeignKey
 from datalayer.schema.snapshot import Schema
 from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
+from datalayer.schema.validate.defaults import checks_of, first_failing
 from datalayer.schema.validate.finding import Severity
 from datalayer.schema.validate.postgres_block import unfolded
 from datalayer.schema.validate.postgres_model import Event
@@ -23,14 +25,21 @@ from datalayer.schema.validate.subject import Subject
 __all__ = ["RULES", "needs_rows"]
 
 # an UPDATE may take values over by a query, or by FROM
-_COPIES = ("INSERT", "REPLACE", "WITH", "CREATE", "UPDATE")
+_COPIES = ("INSERT", "REPLACE", "WITH", "CREATE", "UPDATE", "SELECT")
 _CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
 _ROWS_REFUSED = (
     "Cannot add a NOT NULL column",
     "Cannot add a REFERENCES column",
     "Cannot add a column with non-constant default",
 )
-_PRAGMA = re.compile(r"PRAGMA\s+(?:\w+\s*\.\s*)?[\"`\[]?foreign_keys[\"`\]]?\s*[=(]", re.IGNORECASE)
+
+
+def _is_pragma(statement: Statement) -> bool:
+    """Say whether it sets PRAGMA foreign_keys."""
+    tokens = statement.tokens
+    place = 3 if len(tokens) > 3 and tokens[2].text == "." else 1
+    is_set = len(tokens) > place + 1 and tokens[place + 1].text in ("=", "(")
+    return statement.verb == "PRAGMA" and is_set and fold(unquote(tokens[place])) == "foreign_keys"
 
 
 def _is_drop(statement: Statement) -> bool:
@@ -115,7 +124,7 @@ def _ignored_pragma(subject: Subject) -> Iterator[Hit]:
     # prisma runs a file outside of transactions, so there the PRAGMA holds
     is_in_vain = subject.is_sqlite and subject.layout != "prisma"
     for source in subject.sources if is_in_vain else ():
-        pragma = next((one for one in source.statements if _PRAGMA.match(one.text)), None)
+        pragma = next((one for one in source.statements if _is_pragma(one)), None)
         if pragma is None:
             continue
         lost: list[str] = []
@@ -144,7 +153,7 @@ def _lost_rows(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
         if source.name in subject.applied:
             continue
-        has_pragma = any(_PRAGMA.match(one.text) for one in source.statements)
+        has_pragma = any(_is_pragma(one) for one in source.statements)
         for step, name in _old_drops(subject, source):
             line = step.statement.line
             cascaded = _cascaded(step.before, name) if subject.enforces_foreign_keys else []
@@ -206,15 +215,19 @@ def _is_copied(subject: Subject, step: Step, name: str) -> bool:
 
 
 def _reads(statement: Statement, name: str) -> bool:
+    """Say whether rows of a table go into another one by a statement."""
     tokens = statement.tokens
     words = [token.upper for token in tokens]
     if words[0] == "CREATE" and "TABLE" not in words[:3]:
         return False
-    first = "FROM" if words[0] == "UPDATE" else "SELECT"
-    if first not in words:
+    if words[0] == "SELECT" and "INTO" not in words:
         return False
-    start = words.index(first)
-    return any(
+    sources = {"UPDATE": ("FROM",), "INSERT": ("SELECT", "TABLE", "WITH"), "REPLACE": ("SELECT", "WITH")}
+    first = sources.get(words[0], ("SELECT",))
+    start = next((place for place, word in enumerate(words) if word in first), None)
+    # what a query moves, it may also take by DELETE ... RETURNING
+    start = 0 if words[0] == "WITH" and "INSERT" in words else start
+    return start is not None and any(
         token.kind in ("word", "identifier") and fold(unquote(token)) == fold(name)
         for token in tokens[start:]
     )
@@ -308,7 +321,7 @@ def _is_certain(subject: Subject, source: Source, statement: Statement, error: s
     """Say whether nearly any row would be refused, and not just the sample's values."""
     if error.startswith("FOREIGN KEY constraint failed"):
         # that the PRAGMA is ignored is told already
-        return _is_drop(statement) and not any(_PRAGMA.match(one.text) for one in source.statements)
+        return _is_drop(statement) and not any(_is_pragma(one) for one in source.statements)
     if error == "CHECK constraint failed":
         # so without a name it comes from ADD COLUMN
         return True
@@ -351,6 +364,14 @@ def _needs_empty_of_events(subject: Subject) -> Iterator[Hit]:
             elif change.kind == "set not null" and bare.get(key) is False and not _is_filled(event):
                 message = f"{change.table}.{change.name} is NULL in every row, so SET NOT NULL fails"
                 yield Hit(source.path, change.line, message, "fill the column with UPDATE first")
+            elif change.kind == "add constraint":
+                for name in (name for table, name in bare if table == change.table and not bare[table, name]):
+                    failing = first_failing(checks_of(change.constraints), name, "NULL", [*event.columns])
+                    if failing and not _is_filled(replace(event, change=replace(change, name=name))):
+                        message = (
+                            f"{change.table}.{name} is NULL in every row, which CHECK ({failing}) refuses"
+                        )
+                        yield Hit(source.path, change.line, message, "fill the column with UPDATE first")
 
 
 def _before_in_file(event: Event) -> Iterator[Statement]:
@@ -394,7 +415,8 @@ def _words_in(statement: Statement) -> set[str]:
 def _added_column(event: Event) -> Iterator[Hit]:
     change = event.change
     kinds = {constraint.kind for constraint in change.constraints}
-    if change.is_not_null and not change.default and not change.is_rewriting and "serial" not in change.other:
+    is_not_null = change.is_not_null or "PRIMARY" in kinds
+    if is_not_null and not change.default and not change.is_rewriting and "serial" not in change.other:
         message = f"{change.table}.{change.name} is NOT NULL and has no default: this fails on the first row"
         yield Hit(event.source.path, change.line, message)
     elif change.default and kinds & {"UNIQUE", "PRIMARY"} and len(change.default) == 1:
@@ -406,14 +428,16 @@ def _positional(subject: Subject) -> Iterator[Hit]:
     for source in subject.sources:
         for statement in source.statements:
             words = [token.upper for token in statement.tokens]
-            if words[0] not in ("INSERT", "REPLACE") or "SELECT" not in words:
+            verb = next((place for place, word in enumerate(words) if word in ("INSERT", "REPLACE")), None)
+            if verb is None or words[0] not in ("INSERT", "REPLACE", "WITH") or "SELECT" not in words[verb:]:
                 continue
-            place = words.index("SELECT")
-            if words[place + 1 : place + 3] != ["*", "FROM"]:
+            place = words.index("SELECT", verb)
+            star = place + (3 if words[place + 2 : place + 3] == ["."] else 1)
+            if words[star : star + 2] != ["*", "FROM"]:
                 continue
             line = line_at(statement, statement.tokens[place])
             message = "SELECT * copies by position: a column in another place gets another's values"
-            severity = "info" if _is_alike(subject, statement, place) else None
+            severity = "info" if _is_alike(subject, statement, star - 1) else None
             yield Hit(source.path, line, message, severity=severity)
 
 

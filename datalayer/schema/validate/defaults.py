@@ -16,7 +16,7 @@ from datalayer.schema.validate.replay import open_memory
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.subject import Subject
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "checks_of", "first_failing"]
 
 _ANY_OF = re.compile(r"= ANY \( (?:\( )?ARRAY \[(?P<values>[^\[\]]*)\](?: \))? (?:\[ \] )?\)", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ def _refused_default(subject: Subject) -> Iterator[Hit]:
             for column in table.columns:
                 if column.default is None or fold(column.name) in old:
                     continue
-                check = _failing(table.checks, column.name, column.default, names, _manner(column))
+                check = first_failing(table.checks, column.name, column.default, names, _manner(column))
                 if check is not None:
                     line = line_of_name(step, column.name)
                     yield Hit(step.source.path, line, _default_message(table.name, column.name, check))
@@ -52,7 +52,7 @@ def _manner(column: Column) -> str:
     return f"{column.type}{collation}"
 
 
-def _failing(
+def first_failing(
     checks: Sequence[Check], column: str, default: str, columns: Sequence[str], manner: str = ""
 ) -> str | None:
     """Give the first CHECK over this column alone that its default breaks."""
@@ -96,9 +96,9 @@ def _refused_default_of_events(subject: Subject) -> Iterator[Hit]:
                 if label not in labels:
                     message = f"the default '{label}' of {column.table}.{column.name} is no label of its enum"
                     yield Hit(event.source.path, column.line, message)
-            checks = _checks([*change.constraints, *event.constraints])
+            checks = checks_of([*change.constraints, *event.constraints])
             known = [*event.columns, *(one.name for one in columns)]
-            failing = _failing(checks, column.name, _sql_of(column.default), known)
+            failing = first_failing(checks, column.name, _sql_of(column.default), known)
             if failing is not None:
                 message = _default_message(column.table, column.name, failing)
                 yield Hit(event.source.path, column.line, message)
@@ -122,12 +122,13 @@ def _refused_by_new_check(subject: Subject, place: int, event: Event) -> Iterato
     for name, column in event.columns.items():
         if column.default and name not in changed:
             default = _sql_of(column.default)
-            failing = _failing(_checks(change.constraints), name, default, [*event.columns])
+            failing = first_failing(checks_of(change.constraints), name, default, [*event.columns])
             if failing is not None:
                 yield Hit(event.source.path, change.line, _default_message(change.table, name, failing))
 
 
-def _checks(constraints: Sequence[Constraint]) -> list[Check]:
+def checks_of(constraints: Sequence[Constraint]) -> list[Check]:
+    """Give the CHECKs among constraints as SQLite may compute them."""
     return [Check(one.name, _sql_of(one.tokens)) for one in constraints if one.kind == "CHECK"]
 
 

@@ -32,6 +32,7 @@ class Constraint:
     tokens: tuple[Token, ...] = ()
     is_not_valid: bool = False
     uses_index: bool = False
+    actions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +181,11 @@ class _Parser:
             kind = "relation" if noun in ("VIEW", "MATERIALIZED", "FOREIGN", "SEQUENCE") else noun.lower()
             yield Change(f"create {kind}", line, name=self._qualified(reader), is_conditional=conditional)
         elif reader.accept("TRIGGER") or reader.accept("CONSTRAINT", "TRIGGER"):
+            name = self._name(reader)
             while not reader.at_end and not reader.accept("ON"):
                 reader.take()
             line = self.line()
-            yield Change("create trigger", line, self._qualified(reader))
+            yield Change("create trigger", line, self._qualified(reader), name)
 
     def _table(self, line: int) -> Change:
         reader = self.reader
@@ -254,7 +256,18 @@ class _Parser:
     def _reference(self, reader: Reader, title: str, columns: tuple[str, ...]) -> Constraint:
         parent = self._qualified(reader)
         named = self._names(reader) if reader.sees("(") else ()
-        return Constraint("FOREIGN", title, columns, parent, named)
+        actions: list[tuple[str, str]] = []
+        if reader.accept("MATCH"):
+            reader.take()
+        while reader.sees("ON", "DELETE") or reader.sees("ON", "UPDATE"):
+            reader.take()
+            event, action = reader.take().upper, reader.take().upper
+            if action in ("SET", "NO"):
+                action = f"{action} {reader.take().upper}"
+            if reader.sees("("):
+                reader.group()
+            actions += [] if action == "NO ACTION" else [(event, action)]
+        return Constraint("FOREIGN", title, columns, parent, named, actions=tuple(sorted(actions)))
 
     def _constraint(self, reader: Reader) -> Constraint:
         title = self._name(reader) if reader.accept("CONSTRAINT") else ""
@@ -401,6 +414,12 @@ class _Parser:
         reader = self.reader
         reader.accept("MATERIALIZED")
         noun = reader.take().upper
+        if noun == "TRIGGER":
+            conditional = reader.accept("IF", "EXISTS")
+            name = self._name(reader)
+            reader.expect("ON")
+            yield Change("drop trigger", self.statement.line, self._qualified(reader), name)
+            return
         if noun not in ("TABLE", "INDEX", "TYPE", "VIEW", "SEQUENCE", "SCHEMA", "DOMAIN"):
             return
         is_concurrent = reader.accept("CONCURRENTLY")

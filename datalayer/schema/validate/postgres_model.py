@@ -27,12 +27,14 @@ class KnownTable:
     line: int
     columns: dict[str, Change] = field(default_factory=dict[str, Change])
     constraints: list[Constraint] = field(default_factory=list[Constraint])
+    triggers: set[str] = field(default_factory=set[str])
     is_open: bool = False
     origin: object = field(default_factory=object)
 
     def copy(self) -> KnownTable:
         """Give it as it is now; `origin` stays the same through copies and new names."""
-        return replace(self, columns={**self.columns}, constraints=[*self.constraints])
+        own = {"columns": {**self.columns}, "constraints": [*self.constraints], "triggers": {*self.triggers}}
+        return replace(self, **own)
 
 
 @dataclass(slots=True)
@@ -203,7 +205,7 @@ class Model:
     def _make(self, source: Source, change: Change) -> None:
         columns = {column.name: column for column in change.inner}
         self.known.tables[change.table] = KnownTable(
-            change.table, source, change.line, columns, list(change.constraints), change.is_open
+            change.table, source, change.line, columns, list(change.constraints), is_open=change.is_open
         )
         self.made[change.table] = (source, change.line)
 
@@ -231,6 +233,10 @@ def _apply_to_table(table: KnownTable, change: Change) -> None:
         table.constraints[:] = [one for one in table.constraints if change.name not in one.columns]
     elif change.kind == "rename column" and change.name in columns:
         columns[change.other] = replace(columns.pop(change.name), name=change.other)
+    elif change.kind == "create trigger":
+        table.triggers.add(change.name)
+    elif change.kind == "drop trigger":
+        table.triggers.discard(change.name)
     elif change.kind == "add constraint":
         table.constraints.extend(change.constraints)
     elif change.kind == "drop constraint":

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from datalayer.schema.declaration import ForeignKey, Term, Unique
-from datalayer.schema.reader import commas
 from datalayer.schema.snapshot import Column, Schema, Table
-from datalayer.schema.tokens import canonical, fold, significant, tokenize, unquote
+from datalayer.schema.tokens import canonical, fold, significant, tokenize
 from datalayer.schema.validate import drizzle
+from datalayer.schema.validate.copied import copied_values
 from datalayer.schema.validate.recreate_postgres import losses
 from datalayer.schema.validate.replay import Step
 from datalayer.schema.validate.rule import Hit, Rule
-from datalayer.schema.validate.source import Source, reader_of
+from datalayer.schema.validate.source import Source
 from datalayer.schema.validate.subject import Subject
 
 __all__ = ["LOOSENING", "RULES", "recreated"]
@@ -292,25 +292,15 @@ def _is_copied(subject: Subject, one: _Recreated, column: Column, added: list[Co
 
 
 def _copies(subject: Subject, one: _Recreated) -> list[Step]:
-    return [step for step in subject.replay.of(one.source) if step.statement.verb in ("INSERT", "WITH")]
+    return [
+        step for step in subject.replay.of(one.source) if step.statement.verb in ("INSERT", "REPLACE", "WITH")
+    ]
 
 
 def _computed(subject: Subject, one: _Recreated) -> set[str]:
     """Give the columns that the copy computes anew, a CAST say: their change was thought of."""
-    found: set[str] = set()
-    for step in _copies(subject, one):
-        reader = reader_of(step.statement)
-        words = [token.upper for token in reader.tokens]
-        if "SELECT" not in words or "(" not in words[: words.index("SELECT")]:
-            continue
-        reader.place = words.index("(")
-        names = [fold(unquote(part[0])) for part in commas(reader.group()) if part]
-        start = words.index("SELECT") + 1
-        stop = words.index("FROM", start) if "FROM" in words[start:] else len(words)
-        values = commas(reader.tokens[start:stop])
-        if len(values) == len(names):
-            found |= {name for name, value in zip(names, values) if len(value) > 1}
-    return found
+    values = (value for step in _copies(subject, one) for value in copied_values(step.statement))
+    return {name for name, tokens in values if len(tokens) > 1}
 
 
 def _changes(old: Column, new: Column) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from datalayer.schema.validate.copied import copied_values
+from datalayer.schema.validate.postgres_block import unfolded
 from datalayer.schema.validate.postgres_change import Change, Constraint, words_of
 from datalayer.schema.validate.postgres_model import Event, Known, KnownTable
+from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.source import Source
 from datalayer.schema.validate.subject import Subject
 
@@ -73,15 +76,47 @@ def _indexes(pair: _Pair) -> Iterator[Loss]:
         is_gone = any(column in pair.old.columns and column not in pair.new.columns for column in columns)
         if change.table == pair.old.name and change.columns not in kept and not is_gone:
             yield pair.loss("F001", f"the index {name}", name)
+    for name in sorted(pair.old.triggers - pair.new.triggers):
+        yield pair.loss("F001", f"the trigger {name}", name, "trigger", "triggers")
 
 
 def _constraints(pair: _Pair) -> Iterator[Loss]:
-    rules = {"PRIMARY": "F002", "UNIQUE": "F002", "CHECK": "F003", "FOREIGN": "F005"}
-    kept = {_meaning(one) for one in pair.new.constraints}
+    rules = {"PRIMARY": "F002", "UNIQUE": "F002", "CHECK": "F003"}
+    kept = {_meaning(one) for one in pair.new.constraints} | {
+        ("UNIQUE", frozenset(change.columns), "", "")
+        for _, change in pair.after.indexes.values()
+        if change.table == pair.new.name and change.is_unique
+    }
     for one in pair.old.constraints:
         is_gone = any(column not in pair.new.columns for column in one.columns)
-        if one.kind in rules and _meaning(one) not in kept and not is_gone:
+        if is_gone:
+            continue
+        if one.kind in rules and _meaning(one) not in kept and not _has_other(pair, one):
             yield pair.loss(rules[one.kind], _text(one), one.name, *one.columns)
+        elif one.kind == "FOREIGN":
+            yield from _foreign_key(pair, one)
+
+
+def _foreign_key(pair: _Pair, old: Constraint) -> Iterator[Loss]:
+    new = next((one for one in pair.new.constraints if _meaning(one) == _meaning(old)), None)
+    if new is None:
+        yield pair.loss("F005", _text(old), old.name, *old.columns)
+        return
+    # to ask for an action anew loses nothing
+    for event, action in set(old.actions) - set(new.actions):
+        yield pair.loss("F005", f"ON {event} {action} of {_text(old)}", old.name, *old.columns)
+
+
+def _has_other(pair: _Pair, old: Constraint) -> bool:
+    """Say whether another rule over the columns of a CHECK took its place."""
+    columns = {name_of(token) for token in old.tokens} & pair.old.columns.keys()
+    before = {_meaning(one) for one in pair.old.constraints}
+    return old.kind == "CHECK" and any(
+        one.kind == "CHECK"
+        and _meaning(one) not in before
+        and columns <= {name_of(token) for token in one.tokens}
+        for one in pair.new.constraints
+    )
 
 
 def _meaning(one: Constraint) -> tuple[object, ...]:
@@ -90,7 +125,8 @@ def _meaning(one: Constraint) -> tuple[object, ...]:
         columns = frozenset(one.columns)
     elif one.kind == "CHECK":
         columns = ()
-    return (one.kind, columns, one.parent, words_of(one.tokens).lower())
+    words = [token.upper.lower() or name_of(token) for token in one.tokens]
+    return (one.kind, columns, one.parent, " ".join(words))
 
 
 def _text(one: Constraint) -> str:
@@ -103,16 +139,22 @@ def _text(one: Constraint) -> str:
 
 
 def _columns(pair: _Pair) -> Iterator[Loss]:
+    statements = (one for statement in pair.event.source.statements for one in unfolded(statement))
+    copies = [value for one in statements if one.verb in ("INSERT", "WITH") for value in copied_values(one)]
+    computed = {name for name, value in copies if len(value) > 1}
+    # what goes into a column that is new has another name there
+    renamed = {name_of(token) for name, value in copies if name not in pair.old.columns for token in value}
     for name, old in pair.old.columns.items():
         new = pair.new.columns.get(name)
         if new is None:
-            yield pair.loss("F006", f"the column {name}", name)
+            if name not in renamed:
+                yield pair.loss("F006", f"the column {name}", name)
             continue
         if old.is_not_null and not new.is_not_null and not _is_key(pair.new, name):
             yield pair.loss("F004", f"NOT NULL of {name}", name)
-        if old.other != new.other:
+        if old.other != new.other and name not in computed:
             yield pair.loss("F006", f"the type of {name}: {old.other} becomes {new.other}", name)
-        if old.default and _default(old) != _default(new):
+        if old.default and _default(old) != _default(new) and name not in computed:
             yield pair.loss("F006", f"the default of {name}: {_default(old)}", name)
 
 
@@ -121,4 +163,7 @@ def _is_key(table: KnownTable, column: str) -> bool:
 
 
 def _default(column: Change) -> str:
-    return " ".join(token.text for token in column.default)
+    tokens = list(column.default)
+    while len(tokens) > 2 and tokens[0].text == "(" and tokens[-1].text == ")":
+        tokens = tokens[1:-1]
+    return " ".join(token.text for token in tokens)

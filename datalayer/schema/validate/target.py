@@ -29,6 +29,12 @@ _SQLITE_ONLY = (
     (re.compile(r"\A\s*PRAGMA\b", re.IGNORECASE), "PRAGMA"),
     (re.compile(r"\A\s*INSERT\s+OR\s+(?:IGNORE|REPLACE)\b", re.IGNORECASE), "INSERT OR"),
     (re.compile(r"\)\s*(?:STRICT|WITHOUT\s+ROWID)\s*\Z", re.IGNORECASE), "STRICT and WITHOUT ROWID"),
+    (re.compile(r"\A\s*REPLACE\s+INTO\b", re.IGNORECASE), "REPLACE"),
+    (re.compile(r"\A\s*CREATE\s+VIRTUAL\b", re.IGNORECASE), "virtual tables"),
+    (re.compile(r"\bCOLLATE\s+(?:NOCASE|RTRIM|BINARY)\b", re.IGNORECASE), "collation of SQLite"),
+    (re.compile(r"\b(?:strftime|datetime|julianday|unixepoch)\s*\(", re.IGNORECASE), "function of SQLite"),
+    (re.compile(r"\A\s*CREATE\s+TRIGGER\b.*\bBEGIN\b", re.I | re.S), "trigger with a body of its own"),
+    (re.compile(r"\b(?:TABLE|INDEX|INTO|FROM|JOIN|ON|UPDATE)\s+\[", re.IGNORECASE), "names in brackets"),
 )
 # words that a server before this major version does not know
 _POSTGRES_SINCE = (
@@ -122,7 +128,8 @@ def _refused_by_postgres(subject: Subject) -> Iterator[Hit]:
 
 
 def _sqlite_words(source: Source, statement: Statement) -> Iterator[Hit]:
-    code = "".join("''" if token.kind == "string" else f"{token.text} " for token in statement.tokens)
+    quoted = {"string": "''", "identifier": '"" '}
+    code = "".join(quoted.get(token.kind) or f"{token.text} " for token in statement.tokens)
     for pattern, word in _SQLITE_ONLY:
         if pattern.search(code):
             yield Hit(source.path, statement.line, f"PostgreSQL has no {word}")
