@@ -42,6 +42,7 @@ from datalayer.schema.numbered.run import run
 from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.schema.plan import Step, object_of, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
+from datalayer.schema.postgres_route import goes_by_file, refuse_row_work
 from datalayer.schema.snapshot import read, runnable
 from datalayer.schema.target import Target, target_of
 from datalayer.schema.tokens import fold, split
@@ -159,11 +160,13 @@ class _Call:
         applied = set(history.applied_names(self.engine))
         return tuple(name for name in self.target.names if name not in applied)
 
-    def record(self, folder: Folder, names: Sequence[str]) -> None:
+    def record(self, folder: Folder, names: Sequence[str], *, is_taken_over: bool = False) -> None:
         """Record files as applied, journal them and bring their rows, within the caller's transaction."""
         journal.ensure(self.engine)
-        history.record(self.engine, names)
         journal.import_names(self.engine, folder)
+        history.record(self.engine, names)
+        take = journal.import_names if is_taken_over else journal.baseline
+        take(self.engine, folder)
         bring_rows(self.engine, self.target, names)
 
     def take_over(
@@ -176,7 +179,7 @@ class _Call:
 
         def record() -> None:
             if not history.applied_names(self.engine):
-                self.record(folder, match.names)
+                self.record(folder, match.names, is_taken_over=True)
 
         locked(record)
         return MigrationResult(match.names, nothing_to_do=False, findings=tuple(about_shape(match)))
@@ -404,7 +407,9 @@ class _Postgres:
 
     def run(self, *, plan: bool) -> MigrationResult:
         folder = self.target.folder
-        if folder is not None and (self.derived is None or self.target.to is not None):
+        is_app = folder is not None and not self.target.is_own
+        is_native = self.derived is None or self.target.to is not None
+        if folder is not None and (is_native or (is_app and goes_by_file(self.engine, folder))):
             return self.run_native(folder, plan=plan)
         if self.derived is None:
             raise self.refused or MigrationRefused(f"{self.target.source} tells no schema")
@@ -418,6 +423,8 @@ class _Postgres:
                 steps = self.derived.steps
                 return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
             missing = self.call.unrecorded()
+        if folder is not None and is_app:
+            refuse_row_work(self.engine, folder, missing)
         kept = None if plan else self.back_up(self.derived)
         steps = self.change(self.derived, plan=plan)
         if missing and not plan:

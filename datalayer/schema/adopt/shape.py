@@ -30,7 +30,8 @@ class ShapeMatch:
     `exact` is False and `differences` say what lies between. `extra` are tables and views that no file ever
     made: told, not counted, unless `refused` says why the replay ended before the last file. `undecided` are
     the last of `names` that change no schema, so that the shape cannot tell whether they ran. `not_replayed`
-    are Python files.
+    are Python files. `is_derived`: on PostgreSQL, what is derived from the files has this shape, not what
+    they make there themselves.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class ShapeMatch:
     undecided: tuple[str, ...] = ()
     not_replayed: tuple[str, ...] = ()
     refused: str = ""
+    is_derived: bool = False
 
 
 def by_shape(
@@ -144,6 +146,7 @@ def _told(states: States, place: int, differences: tuple[Difference, ...]) -> Sh
         () if differences or decided else names[start:],
         tuple(name for name in states.not_replayed if name in names),
         states.refused,
+        states.is_derived,
     )
 
 

@@ -26,6 +26,8 @@ def derived_states(engine: Engine, files: Sequence[MigrationFile], ignored: Igno
 class _DerivedStates(States):
     """The states of a replay on SQLite beside a live PostgreSQL schema."""
 
+    is_derived = True
+
     def __init__(self, replayed: Replayed, live: Catalog, ignored: Ignored) -> None:
         super().__init__()
         self.replayed = replayed

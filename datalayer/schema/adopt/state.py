@@ -41,10 +41,12 @@ class States(ABC):
     """The schema before the first file and after each one, and the live schema to compare them with.
 
     Place 0 is the empty schema, place n the one after n files. `names` are the files that were replayed,
-    `extra` the live tables and views that none of them ever made.
+    `extra` the live tables and views that none of them ever made, `is_derived` that PostgreSQL's counterparts
+    of the states are compared.
     """
 
     extra: tuple[str, ...] = ()
+    is_derived = False
 
     def __init__(self) -> None:
         self.files: list[MigrationFile] = []

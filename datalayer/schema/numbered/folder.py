@@ -24,6 +24,7 @@ from datalayer.schema.tokens import Statement
 
 __all__ = [
     "CONSOLIDATED",
+    "UNDOING",
     "WRANGLER_FILES",
     "FileKind",
     "Folder",
@@ -39,7 +40,9 @@ CONSOLIDATED = "consolidated_migrations.sql"
 FileKind = Literal["sql", "python"]
 Layout = Literal["numbered", "drizzle", "d1", "prisma", "flyway"]
 
-_NUMBERED = re.compile(r"(?P<number>\d+)[_-].+?(?P<way>\.up|\.down)?\.(?P<ending>sql|py)\Z")
+_NUMBERED = re.compile(r"(?P<number>\d+)[_-].+?(?P<way>\.up|\.down|\.rollback)?\.(?P<ending>sql|py)\Z")
+UNDOING = (".down.sql", ".rollback.sql", ".down.py", ".rollback.py")
+"""The ends of names of files that undo another: golang-migrate's and sqlx's, and yoyo's."""
 _LEADING_NUMBER = re.compile(r"\d+")
 # https://documentation.red-gate.com/flyway/flyway-concepts/migrations: parts of a version by . or _
 _FLYWAY = re.compile(r"V(?P<version>\d+(?:[._]\d+)*)__.+\.sql\Z")
@@ -201,8 +204,8 @@ class Folder:
         """Give the files in order of application: numbers, then names; drizzle's by idx of its journal.
 
         Flyway's 1.2 comes before 1.10; prisma's go by the names of their folders. Files that undo (.down.sql,
-        U1__name.sql), files that drizzle's journal lacks, and flyway's repeatable ones are left out. Raises
-        MigrationRefused without a folder.
+        .rollback.sql, U1__name.sql; NAME-down.sql beside NAME-up.sql), files that drizzle's journal lacks,
+        and flyway's repeatable ones are left out. Raises MigrationRefused without a folder.
         """
         entries = self.journal
         if entries is None:
@@ -332,7 +335,9 @@ def _in_order(entries: list[Traversable], layout: Layout) -> list[MigrationFile]
             MigrationFile(version[0] if len(version) == 1 else None, entry.name[:-4], entry, "sql")
             for version, entry in sorted(versions, key=lambda one: (one[0], one[1].name))
         ]
-    numbered = [file for entry in entries if (file := _file_of(entry))]
+    # db-migrate's pairs; alone, a name may well end in -down
+    pairs = {f"{entry.name[:-7]}-down.sql" for entry in entries if entry.name.endswith("-up.sql")}
+    numbered = [file for entry in entries if entry.name not in pairs and (file := _file_of(entry))]
     return sorted(numbered, key=lambda file: (file.number or 0, file.name))
 
 
@@ -348,7 +353,7 @@ def _version_of(name: str) -> tuple[int, ...]:
 
 def _file_of(entry: Traversable) -> MigrationFile | None:
     match = _NUMBERED.match(entry.name)
-    if match is None or (match["way"] and match["ending"] == "py") or match["way"] == ".down":
+    if match is None or (match["way"] and match["ending"] == "py") or entry.name.endswith(UNDOING):
         return None
     # prisma's folders may well be called like files
     if entry.is_dir():

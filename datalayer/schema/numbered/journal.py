@@ -158,8 +158,9 @@ def import_names(engine: Engine, folder: Folder) -> tuple[str, ...]:
 
 
 def baseline(engine: Engine, folder: Folder) -> tuple[str, ...]:
-    """Journal what a consolidated file brought to a fresh database, within the caller's transaction.
+    """Journal what came without running the files, within the caller's transaction.
 
+    A consolidated file has made a fresh database, or what differed from the whole schema was closed.
     `history.record` has recorded the names before. Makes the journal where it is missing; gives the names.
     """
     ensure(engine)

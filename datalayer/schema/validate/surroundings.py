@@ -16,7 +16,7 @@ from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
 
-from datalayer.schema.numbered.folder import checksum_of_text
+from datalayer.schema.numbered.folder import UNDOING, checksum_of_text
 from datalayer.schema.numbered.script import normal_form
 from datalayer.schema.tokens import fold
 from datalayer.schema.validate.rule import Hit, Rule
@@ -77,7 +77,7 @@ def _outside(subject: Subject) -> Iterator[Hit]:
         return
     found: dict[Path, list[Path]] = {}
     for path in _walk(subject.root.resolve()):
-        if own not in path.parents and _NUMBERED.fullmatch(path.name) and not path.name.endswith(".down.sql"):
+        if own not in path.parents and _NUMBERED.fullmatch(path.name) and not path.name.endswith(UNDOING):
             found.setdefault(path.parent, []).append(path)
     inside = {source.name: normal_form(source.text) for source in subject.sources if source.is_sql}
     for folder, paths in found.items():
@@ -164,7 +164,7 @@ def _edited(subject: Subject) -> Iterator[Hit]:
     told: set[str] = set()
     for path, blob in sorted(shared.items()):
         name = path.removeprefix(git.prefix)
-        if not re.fullmatch(r"V?\d+[._-].+\.(?:sql|py)", name) or name.endswith((".down.sql", ".down.py")):
+        if not re.fullmatch(r"V?\d+[._-].+\.(?:sql|py)", name) or name.endswith(UNDOING):
             continue
         source = present.get(name)
         if source is not None and _blob_of(source) == blob:

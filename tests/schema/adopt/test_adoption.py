@@ -10,14 +10,17 @@ from threading import Barrier
 
 import pytest
 from support.foreign_journals import ForeignCase, cases
+from support.migration_folder import folder_of
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import history
 from datalayer.schema.adopt.adoption import Adoption, adopt
+from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.pending import pending
+from datalayer.schema.target import target_of
 
 # together they take long: processes, servers, many files
 pytestmark = pytest.mark.slow
@@ -351,3 +354,45 @@ def test_a_pending_python_file_of_another_tool_is_told(
     found = adopt(memory, folder, apply=False)
 
     assert ids(found) == told
+
+
+def test_a_folder_that_its_tool_ran_on_the_server_is_gone_on_with_as_it_is_written(
+    server: Engine, folder: Folder, root: Path, apply_files: Apply
+) -> None:
+    (root / "0003_posts.sql").write_text(
+        "UPDATE users SET age = 7; ALTER TABLE users ADD COLUMN nick VARCHAR(9);", encoding="utf-8"
+    )
+    apply_files(server, 2)
+    server.write("INSERT INTO users (id, name) VALUES (1, 'Ada')")
+    server.write("CREATE TABLE schema_migrations (version varchar(128) primary key)")
+    server.write("INSERT INTO schema_migrations VALUES ('0001'), ('0002')")
+    adopt(server, folder, apply=True)
+
+    done = migrate(server, target_of(folder=str(root)))
+
+    assert done.applied == ("0003_posts",)
+    assert server.fetch_all(
+        "SELECT id, name, age, pg_typeof(age)::text, pg_typeof(nick)::text FROM users"
+    ) == [(1, "Ada", 7, "integer", "character varying")]
+    assert [row.kind for row in journal.read(server)] == ["adopted", "adopted", "sql"]
+
+
+@pytest.mark.parametrize(
+    "late", ["UPDATE kinds SET name = 'b'", "INSERT INTO kinds (name) SELECT name || '2' FROM kinds"]
+)
+def test_a_derived_folder_passes_over_no_change_of_rows(server: Engine, tmp_path: Path, late: str) -> None:
+    folder = folder_of(
+        tmp_path / "notes",
+        "CREATE TABLE kinds (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);"
+        "INSERT INTO kinds (name) VALUES ('a');",
+    )
+    migrate(server, target_of(folder=str(folder.root)))
+    folder_of(
+        tmp_path / "notes", folder.files()[0].read(), f"CREATE TABLE more (id INTEGER PRIMARY KEY);\n{late};"
+    )
+
+    with pytest.raises(MigrationRefused, match=r"0002_step\.sql:2 changes rows") as refused:
+        migrate(server, target_of(folder=str(folder.root)))
+    assert "--to 0002_step" in str(refused.value.hint)
+    assert ("more",) not in server.fetch_all("SELECT relname FROM pg_class")
+    assert migrate(server, target_of(folder=str(folder.root), to="0002_step")).applied == ("0002_step",)

@@ -41,9 +41,11 @@ def test_a_number_may_be_a_time_and_a_dash_may_follow_it(tmp_path: Path) -> None
 
 
 def test_files_that_undo_are_left_out_and_up_is_no_part_of_the_name(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, {"000001_a.up.sql": "SELECT 1", "000001_a.down.sql": "DROP TABLE a"})
+    undo = ["000001_a.down.sql", "000001_a.rollback.sql", "000001_a.rollback.py", "02-b-down.sql"]
+    files = {"000001_a.up.sql": "SELECT 1", "02-b-up.sql": "", "03_shut-down.sql": ""}
+    folder = make_folder(tmp_path, files | dict.fromkeys(undo, "DROP TABLE a"))
 
-    assert _names(folder) == ["000001_a"]
+    assert _names(folder) == ["000001_a", "02-b-up", "03_shut-down"]
     assert folder.files()[0].read() == "SELECT 1"
 
 
