@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from datalayer.schema.tokens import Statement
 from datalayer.schema.validate.postgres_change import Change, words_of
 from datalayer.schema.validate.postgres_model import Event
+from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source
 from datalayer.schema.validate.subject import Subject
@@ -28,21 +30,29 @@ _TAKES_LOCK = frozenset(
     [
         "add column",
         "add constraint",
+        "create trigger",
         "drop column",
         "drop constraint",
         "drop default",
         "drop not null",
         "drop table",
+        "drop trigger",
         "rename column",
         "rename table",
         "rewrite",
         "set default",
         "set not null",
         "set type",
+        "truncate",
     ]
 )
-_LOCK_TIMEOUT = re.compile(r"\ASET\s+(?:LOCAL\s+|SESSION\s+)?lock_timeout\b", re.IGNORECASE)
+_LOCK_TIMEOUT = re.compile(
+    r"\ASET\s+(?:LOCAL\s+|SESSION\s+)?lock_timeout\s*(?:=|\bTO\b)\s*(?!'?0\w*'?\s*\Z|DEFAULT\b)"
+    r"|\bset_config\s*\(\s*'lock_timeout'",
+    re.IGNORECASE,
+)
 _ADVISORY = re.compile(r"\bpg_advisory(?:_xact)?_lock(?:_shared)?\s*\(", re.IGNORECASE)
+_ADVISORY_END = re.compile(r"\bpg_advisory_unlock(?:_shared|_all)?\s*\(", re.IGNORECASE)
 _SIZED = re.compile(r"(?P<name>[a-z ]+?)\s*(?:\((?P<size>\d+)(?:,(?P<scale>-?\d+))?\))?")
 _NAMES = {"character varying": "varchar", "bit varying": "varbit", "decimal": "numeric"}
 
@@ -75,8 +85,8 @@ def _no_timeout(subject: Subject) -> Iterator[Hit]:
         source = event.source
         if event.change.kind not in _TAKES_LOCK or source.path in told:
             continue
-        before = (one for one in source.statements if one.line <= event.change.line)
-        if not any(_LOCK_TIMEOUT.match(one.text) for one in before):
+        before = takewhile(lambda one: one is not event.statement, source.statements)
+        if not any(_LOCK_TIMEOUT.search(one.text) for one in before):
             told.add(source.path)
             message = (
                 f"{event.change.kind} on {event.change.table} waits for its lock, and all others behind it"
@@ -113,11 +123,19 @@ def _validating(subject: Subject) -> Iterator[Hit]:
                         f"ADD COLUMN {change.name} with a CHECK reads all of {change.table} under its lock"
                     )
                     yield Hit(event.source.path, change.line, message)
+                elif constraint.kind == "FOREIGN" and change.default:
+                    message = (
+                        f"ADD COLUMN {change.name} looks for its default in {constraint.parent} for each row"
+                    )
+                    yield Hit(event.source.path, change.line, message)
         for constraint in change.constraints if change.kind == "add constraint" else ():
             if constraint.kind in ("FOREIGN", "CHECK") and not constraint.is_not_valid:
                 kind = "FOREIGN KEY" if constraint.kind == "FOREIGN" else "CHECK"
                 message = f"ADD {kind} without NOT VALID reads all of {change.table} under its lock"
                 yield Hit(event.source.path, change.line, message)
+            elif constraint.kind == "EXCLUDE":
+                message = f"ADD EXCLUDE builds its index under the lock of {change.table}"
+                yield Hit(event.source.path, change.line, message, "add it while nobody writes")
             elif constraint.kind in ("UNIQUE", "PRIMARY") and not constraint.uses_index:
                 message = f"ADD {constraint.kind} builds its index under the lock of {change.table}"
                 fix = "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX"
@@ -127,19 +145,28 @@ def _validating(subject: Subject) -> Iterator[Hit]:
 def _not_null_scan(subject: Subject) -> Iterator[Hit]:
     for event in _busy(subject):
         change = event.change
-        if change.kind != "set not null" or event.table is None:
+        if change.kind != "set not null" or event.table is None or _is_not_null(event):
             continue
+        earlier = [one.change for one in _until(subject, event) if one.change.table == change.table]
+        validated = {one.name for one in earlier if one.kind == "validate"}
         proofs = [
-            words_of(one.tokens).lower()
-            for earlier in _until(subject, event)
-            for one in earlier.change.constraints
-            if one.kind in ("CHECK", "NOT") and earlier.change.table == change.table
+            words_of(constraint.tokens).lower()
+            for one in earlier
+            for constraint in one.constraints
+            if constraint.kind in ("CHECK", "NOT")
+            and (not constraint.is_not_valid or constraint.name in validated)
         ]
         if not any(f"{change.name} is not null" in proof.replace('"', "") for proof in proofs):
             message = (
                 f"SET NOT NULL reads all of {change.table} under its lock to look for NULL in {change.name}"
             )
             yield Hit(event.source.path, change.line, message)
+
+
+def _is_not_null(event: Event) -> bool:
+    name = event.change.name
+    keys = (one.columns for one in event.constraints if one.kind == "PRIMARY")
+    return any(name in key for key in keys) or (name in event.columns and event.columns[name].is_not_null)
 
 
 def _until(subject: Subject, event: Event) -> list[Event]:
@@ -167,6 +194,8 @@ def _rewrite(subject: Subject) -> Iterator[Hit]:
 
 def _is_concurrent(statement: Statement) -> bool:
     words = [token.upper for token in statement.tokens]
+    if words[:2] == ["ALTER", "TABLE"]:
+        return words[-1] == "CONCURRENTLY"
     return words[0] in ("CREATE", "DROP", "REINDEX") and "CONCURRENTLY" in words[1:5]
 
 
@@ -206,7 +235,8 @@ def _validated_at_once(subject: Subject) -> Iterator[Hit]:
 def _volatile_default(subject: Subject) -> Iterator[Hit]:
     for event in _busy(subject):
         change = event.change
-        calls = {token.text.lower() for token in change.default if token.kind == "word"} & _VOLATILE
+        names = {name_of(token) for token in change.default if token.kind in ("word", "identifier")}
+        calls = names & _VOLATILE
         if change.kind == "add column" and calls:
             message = (
                 f"the default {calls.pop()}() of {change.name} is another for each row of {change.table}: "
@@ -257,12 +287,22 @@ def _parts(text: str) -> tuple[str, int | None, int | None] | None:
 
 def _advisory(subject: Subject) -> Iterator[Hit]:
     for source in () if subject.is_sqlite else subject.sources:
-        lock = next((one for one in source.statements if _ADVISORY.search(one.text)), None)
-        if lock is not None and any(
-            _is_concurrent(one) for one in source.statements if one.line >= lock.line
-        ):
-            message = "CONCURRENTLY waits for whoever waits in pg_advisory_lock(): a deadlock"
-            yield Hit(source.path, lock.line, message)
+        lock: Statement | None = None
+        for statement in source.statements:
+            # a string in a statement is no call, but the body of a block is one
+            code = statement.text if statement.verb == "DO" else _without_strings(statement)
+            if _ADVISORY_END.search(code):
+                lock = None
+            elif _ADVISORY.search(code):
+                lock = lock or statement
+            elif lock is not None and _is_concurrent(statement):
+                message = "CONCURRENTLY waits for whoever waits in pg_advisory_lock(): a deadlock"
+                yield Hit(source.path, lock.line, message)
+                break
+
+
+def _without_strings(statement: Statement) -> str:
+    return "".join("''" if token.kind == "string" else f"{token.text} " for token in statement.tokens)
 
 
 RULES = (

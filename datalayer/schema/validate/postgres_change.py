@@ -376,7 +376,7 @@ class _Parser:
         elif verb == "VALIDATE":
             reader.expect("CONSTRAINT")
             yield Change("validate", line, table, self._name(reader))
-        elif verb == "SET" and reader.peek().upper in ("LOGGED", "UNLOGGED"):
+        elif verb == "SET" and reader.peek().upper in ("LOGGED", "UNLOGGED", "TABLESPACE", "ACCESS"):
             yield Change("rewrite", line, table, other=f"SET {reader.take().upper}")
 
     def _rename(self, reader: Reader, table: str, line: int) -> Change:

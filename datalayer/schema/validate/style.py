@@ -11,6 +11,7 @@ from datalayer.schema.validate.subject import Subject
 __all__ = ["RULES"]
 
 _SWALLOWS = re.compile(r"\bEXCEPTION\s+WHEN\b(?P<handlers>.*)\bEND\b", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"--[^\n]*")
 _NOTHING = re.compile(
     r"\bTHEN\s+(?:NULL\s*;|(?=END\b|WHEN\b)|RAISE\s+(?:NOTICE|INFO|DEBUG|LOG)\b)", re.IGNORECASE
 )
@@ -23,7 +24,8 @@ _CONDITIONAL = {
 def _swallowed(subject: Subject) -> Iterator[Hit]:
     for source in () if subject.is_sqlite else subject.sources:
         for statement in source.statements:
-            match = _SWALLOWS.search(statement.text) if statement.verb == "DO" else None
+            text = _COMMENT.sub(lambda found: " " * len(found[0]), statement.text)
+            match = _SWALLOWS.search(text) if statement.verb == "DO" else None
             silent = _NOTHING.search(match["handlers"]) if match else None
             if match and silent:
                 line = statement.line + statement.text.count("\n", 0, match.start())

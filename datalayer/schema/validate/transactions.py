@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datalayer.schema.numbered.manner import manner_of
 from datalayer.schema.tokens import Statement, unquote
 from datalayer.schema.validate.finding import Severity
+from datalayer.schema.validate.postgres_block import unfolded
 from datalayer.schema.validate.postgres_change import changes_of
 from datalayer.schema.validate.rule import Hit, Rule
 from datalayer.schema.validate.source import Source
@@ -81,7 +82,7 @@ def _used_at_once(subject: Subject) -> Iterator[Hit]:
         added: dict[str, str] = {}
         own: set[str] = set()
         for statement in source.statements:
-            changes = changes_of(statement)
+            changes = [change for one in unfolded(statement) for change in changes_of(one)]
             own |= {change.name for change in changes if change.kind == "create enum"}
             new = {
                 label: change.name
@@ -89,7 +90,13 @@ def _used_at_once(subject: Subject) -> Iterator[Hit]:
                 if change.kind == "add value" and change.name not in own
                 for label in change.labels
             }
-            strings = {unquote(token) for token in statement.tokens if token.kind == "string"}
+            # what a comment says is not used
+            strings = {
+                unquote(token)
+                for one in unfolded(statement)
+                for token in one.tokens
+                if token.kind == "string" and one.verb != "COMMENT"
+            }
             for label in () if new else sorted(strings & added.keys()):
                 message = f"the label '{label}' of {added[label]} is used in the transaction that adds it"
                 yield Hit(source.path, statement.line, message)
