@@ -5,6 +5,7 @@ Reads only. https://www.postgresql.org/docs/current/catalogs.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 
+_STORAGE = re.compile(r" WITH \((?:[^()']|'[^']*')*\)(?= WHERE |\Z)")
+_BEYOND_FILES = re.compile(r"\) INCLUDE \(|\) NULLS NOT DISTINCT|[ .]\w+_ops[ ,)]")
+
+
 class Source(Protocol):
     """What is read from: an engine, or anything else that answers queries about one PostgreSQL schema."""
 
@@ -45,7 +50,8 @@ class Source(Protocol):
 class CatalogColumn:
     """A column: `type` as format_type() has it, `collation` None for the database's own.
 
-    `identity` and `generated` are pg_attribute's letters, `sequence` the sequence that the column owns.
+    `identity` and `generated` are pg_attribute's letters, `sequence` the sequence that the column owns, with
+    those of its options that are not the usual.
     """
 
     name: str
@@ -58,14 +64,15 @@ class CatalogColumn:
     identity: str = ""
     generated: str = ""
     sequence: str | None = None
+    sequence_options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogConstraint:
     """A constraint: `kind` is pg_constraint.contype (p, u, c, f, n, x).
 
-    `columns` are its own, `parent` and `parent_columns` those that a foreign key refers to, `expression` a
-    CHECK's condition.
+    `columns` are its own, `parent` and `parent_columns` those that a foreign key refers to (without a
+    `parent` it is in another schema), `expression` a CHECK's condition.
     """
 
     name: str
@@ -99,6 +106,17 @@ class CatalogIndex:
     terms: tuple[str, ...] = ()
     predicate: str | None = None
     constraint: str | None = None
+
+    @property
+    def shape(self) -> str:
+        """The tail without storage parameters, which no schema file speaks of."""
+        return _STORAGE.sub("", self.tail)
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """Whether a schema file can say it: a B-tree without INCLUDE, or words to search for."""
+        is_plain = self.tail.startswith("USING btree (") and not _BEYOND_FILES.search(self.tail)
+        return is_plain or (self.tail.startswith("USING gin (") and "to_tsvector(" in self.tail)
 
     @property
     def definition(self) -> str:
@@ -185,11 +203,20 @@ AND {_NOT_OF_AN_EXTENSION.format(catalog="pg_class", oid="c.oid")} ORDER BY c.re
 _COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attgenerated <> '', l.collname,
-a.attidentity::text, a.attgenerated::text,
-(SELECT s.relname FROM pg_depend o JOIN pg_class s ON s.oid = o.objid AND s.relkind = 'S'
-WHERE o.classid = 'pg_class'::regclass AND o.refclassid = 'pg_class'::regclass
-AND o.refobjid = a.attrelid AND o.refobjsubid = a.attnum AND o.deptype IN ('a', 'i') ORDER BY 1 LIMIT 1)
+a.attidentity::text, a.attgenerated::text, own.relname,
+concat(CASE WHEN own.seqincrement <> 1 THEN format(' INCREMENT %%s', own.seqincrement) END,
+CASE WHEN own.seqincrement < 0 OR own.seqmin <> 1 THEN format(' MINVALUE %%s', own.seqmin) END,
+CASE WHEN own.seqincrement < 0 OR own.seqmax NOT IN (32767, 2147483647, 9223372036854775807)
+THEN format(' MAXVALUE %%s', own.seqmax) END,
+CASE WHEN own.seqincrement < 0 OR own.seqstart <> 1 THEN format(' START %%s', own.seqstart) END,
+CASE WHEN own.seqcache <> 1 THEN format(' CACHE %%s', own.seqcache) END,
+CASE WHEN own.seqcycle THEN ' CYCLE' END)
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN LATERAL (
+    SELECT s.relname, q.* FROM pg_depend o JOIN pg_class s ON s.oid = o.objid AND s.relkind = 'S'
+    JOIN pg_sequence q ON q.seqrelid = s.oid
+    WHERE o.classid = 'pg_class'::regclass AND o.refclassid = 'pg_class'::regclass AND o.refobjid = a.attrelid
+    AND o.refobjsubid = a.attnum AND o.deptype IN ('a', 'i') ORDER BY 1 LIMIT 1) own ON true
 LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.collname <> 'default'
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
 _CONSTRAINTS = """
@@ -200,7 +227,7 @@ p.relname,
 ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (number, place)
 JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place),
 CASE c.contype WHEN 'c' THEN pg_get_expr(c.conbin, c.conrelid) END
-FROM pg_constraint c LEFT JOIN pg_class p ON p.oid = c.confrelid
+FROM pg_constraint c LEFT JOIN pg_class p ON p.oid = c.confrelid AND p.relnamespace = c.connamespace
 WHERE c.conrelid = ANY(%s) AND c.contype <> 't' ORDER BY c.conrelid, c.conname"""
 # the text before USING is cut off by its length: names may hold anything; temporary tables are said to be in
 # pg_temp since PostgreSQL 15

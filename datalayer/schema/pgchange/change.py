@@ -41,8 +41,9 @@ def changes(found: Catalog, wanted: Catalog, *, exact: bool) -> list[Change]:
 
     Without `exact`, tables, views, indexes and triggers that the wanted schema lacks belong to other programs
     and are left out.
-    Kept in either case: objects of kinds that a schema file cannot make, functions that no trigger of ours
-    uses, triggers whose function is in another schema, names that only a running migration has.
+    Kept in either case: objects of kinds that a schema file cannot make (EXCLUDE, references to another
+    schema, indexes other than plain B-trees), functions that no trigger of ours uses, triggers whose function
+    is in another schema, names that only a running migration has.
     """
     found_changes = [
         change
@@ -149,8 +150,12 @@ def _column(
 
 
 def _rules(table: CatalogTable) -> dict[str, CatalogConstraint]:
-    """Give the constraints that have a life of their own: a NOT NULL is its column's, an EXCLUDE unknown."""
-    return {name: rule for name, rule in table.constraints.items() if rule.kind in "pucf"}
+    """Give the constraints that a file can say: a NOT NULL is its column's, no file names other schemas."""
+    return {
+        name: rule
+        for name, rule in table.constraints.items()
+        if rule.kind in "puc" or (rule.kind == "f" and rule.parent is not None)
+    }
 
 
 def _is_lost(rule: CatalogConstraint, lost: frozenset[str]) -> bool:
@@ -188,7 +193,7 @@ def _own_indexes(table: CatalogTable) -> dict[str, CatalogIndex]:
 
 
 def _same_index(one: CatalogIndex, other: CatalogIndex) -> bool:
-    return (one.is_unique, one.tail, one.is_valid) == (other.is_unique, other.tail, other.is_valid)
+    return (one.is_unique, one.shape, one.is_valid) == (other.is_unique, other.shape, other.is_valid)
 
 
 def _indexes(before: CatalogTable, after: CatalogTable) -> Iterator[Change]:
@@ -212,7 +217,8 @@ def _indexes(before: CatalogTable, after: CatalogTable) -> Iterator[Change]:
         elif not _same_index(old, index):
             yield Change("alter", "index", after.name, name, old, index)
     for name, index in gone.items():
-        yield Change("drop", "index", after.name, name, index)
+        if index.is_of_a_file:
+            yield Change("drop", "index", after.name, name, index)
 
 
 def names_in_the_way(found: Catalog, wanted: Catalog) -> list[tuple[str, str]]:

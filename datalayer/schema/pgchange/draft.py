@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datalayer.errors import MigrationRefused
 from datalayer.schema.catalog import CatalogConstraint, CatalogTable, CatalogView
 from datalayer.schema.pgchange.action import EXCLUSIVE, ROW_SHARE, SHARE_ROW, WEAK, Action, Cost, Size, Stage
 from datalayer.schema.pgchange.change import Change
@@ -167,14 +166,7 @@ class Draft:
 
     def _bound_views(self, places: set[Place]) -> list[CatalogView]:
         """Give the views that read these columns and the views on those, the last made first."""
-        bound = views_on(self.projection.found.view_texts, places, set())
-        for view in bound:
-            if view.is_materialized:
-                raise MigrationRefused(
-                    f"the materialized view {view.name} reads a column that is to be changed",
-                    hint="drop it, migrate, and create it again",
-                )
-        return bound
+        return views_on(self.projection.found.view_texts, places, set())
 
     def _is_replaced(self, kind: str, name: str, table: str = "") -> bool:
         """Whether a step of its own drops this view or trigger."""

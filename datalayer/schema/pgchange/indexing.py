@@ -56,12 +56,12 @@ def to_build(draft: Draft, table: str) -> list[CatalogIndex]:
         if kind == "index" or change.after.kind in "pu"
     }
     wanted = draft.wanted_table(table).indexes
-    # an index of another program on a replaced column is made again with it
-    theirs = [] if draft.is_exact else [
+    # an index of another program, or of a kind that no file can say, is made again with a replaced column
+    theirs = [
         index
         for name, index in draft.found_table(table).indexes.items()
-        if name not in wanted and index.constraint is None
-    ]  # fmt: skip
+        if name not in wanted and index.constraint is None and not (draft.is_exact and index.is_of_a_file)
+    ]
     moved = [
         index for index in (*wanted.values(), *theirs) if any(mentions(index.tail, name) for name in stand_in)
     ]

@@ -107,6 +107,8 @@ FROM part WHERE attstorage <> typstorage AND relkind = 'r' UNION ALL
 SELECT 4, ARRAY[place, 'stored ' || place], format('ALTER TABLE %%s ALTER %%s SET COMPRESSION %%s', name,
 col, CASE attcompression WHEN 'l' THEN 'lz4' ELSE 'pglz' END), NULL
 FROM part WHERE attcompression IN ('l', 'p') AND relkind = 'r' UNION ALL
+SELECT 4, ARRAY[name], format('ALTER INDEX %%s SET (%%s)', name, array_to_string(reloptions, ', ')), NULL
+FROM thing WHERE relkind = 'i' AND reloptions IS NOT NULL UNION ALL
 SELECT 5, ARRAY[format('trigger %%s.%%I', name, g.tgname)], format('ALTER TABLE %%s %%s TRIGGER %%I', name,
 CASE g.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, g.tgname),
 NULL FROM thing t JOIN pg_trigger g ON g.tgrelid = t.id

@@ -135,7 +135,7 @@ def prepare(
     after = renamed(found, renames)
     projection = Projection(after, wanted.catalog, renames, _casts(session, after, wanted.catalog))
     different = changes(after, wanted.catalog, exact=exact)
-    found_obstacles = obstacles(session, projection, different, consent) if with_rows else []
+    found_obstacles = obstacles(session, projection, different, consent, with_rows=with_rows)
     if found_obstacles:
         raise _refused(session, found_obstacles, suggestions(after, wanted.catalog))
     tables = {change.table: renames.table_before(change.table) for change in different}
@@ -206,7 +206,7 @@ def _refused(
         hint = "name what may go by --drop table.column or --drop-table table, or say --allow-data-loss"
         hint = f"if it is a rename, say {' '.join(words)}; else {hint}" if words else hint
     elif any(finding["id"] == "unchangeable" for finding in findings):
-        hint = "change these objects by hand, then migrate again"
+        hint = "change these by hand, or drop them and create them again afterwards; then migrate again"
     elif any(finding["id"] == "changed-value" for finding in findings):
         hint = "correct these values, or say --allow-data-loss"
     return MigrationRefused(

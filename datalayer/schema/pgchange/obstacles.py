@@ -12,6 +12,7 @@ from datalayer.errors import DatabaseBusy, DatabaseUnavailable, DataLayerError
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.pgchange.change import Change, names_in_the_way, retyped_columns
+from datalayer.schema.pgchange.dependents import dependents
 from datalayer.schema.pgchange.names import mentions
 from datalayer.schema.pgchange.projection import Projection
 from datalayer.schema.pgchange.session import Session
@@ -67,15 +68,23 @@ def _finding(
 
 
 def obstacles(
-    session: Session, projection: Projection, changes: Sequence[Change], consent: Consent
+    session: Session,
+    projection: Projection,
+    changes: Sequence[Change],
+    consent: Consent,
+    *,
+    with_rows: bool = True,
 ) -> list[Finding]:
     """Find everything that the changes would break or lose and that `consent` does not allow.
 
     Rules are tried only where every value can be converted. One or two scans for each changed rule of a
-    table with rows.
+    table with rows; `with_rows=False` reads none.
     """
     look = _Look(session, projection, changes, consent)
-    found = [*_unchangeable(look), *_lost_tables(look), *_lost_columns(look), *_lost_values(look)]
+    found = list(_unchangeable(look))
+    if not with_rows:
+        return found
+    found += [*_lost_tables(look), *_lost_columns(look), *_lost_values(look)]
     if not any(finding["id"] in ("unchangeable", "changed-value") for finding in found):
         found += [*_nulls(look), *_broken_rules(look)]
     return found
@@ -92,6 +101,9 @@ def _unchangeable(look: _Look) -> Iterator[Finding]:
             yield _finding("unchangeable", table.name, table.name, 1, message, [])
     yield from _taken_names(look)
     yield from _read_by_views(look)
+    for table, column, what in dependents(look.session, look.projection, look.changes):
+        message = f"{what} depends on {column or table}, which is changed or goes"
+        yield _finding("unchangeable", table, what, 1, message, [])
     gone = {change.name for change in look.changes if (change.kind, change.verb) == ("view", "drop")}
     taken = look.projection.found.views - gone
     for change in look.changes:

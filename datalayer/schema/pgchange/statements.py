@@ -75,15 +75,18 @@ def numbered(
     sequence = temporary("sequence", table, after.name)
     if before.default is not None and not is_new:
         yield default_text(table, name, None)
-    yield alter_column(table, name, f"ADD GENERATED {word} AS IDENTITY (SEQUENCE NAME {quote(sequence)})")
+    options = f"SEQUENCE NAME {quote(sequence)}{before.sequence_options}"
+    yield alter_column(table, name, f"ADD GENERATED {word} AS IDENTITY ({options})")
     top = f"(SELECT max({quote(name)})::bigint AS top FROM {quote(table)}) AS m"
     if before.sequence is None:
         yield f"SELECT setval({quote_text(quote(sequence))}, top) FROM {top} WHERE top > 0"
     else:
+        goes_down = "INCREMENT -" in before.sequence_options
+        # numbers may have been given by hand, ahead of the sequence
+        is_behind = "false" if goes_down else "coalesce(top >= s.last_value, false)"
+        last = "s.last_value" if goes_down else "greatest(s.last_value, top)"
         yield (
-            f"SELECT setval({quote_text(quote(sequence))},"
-            " greatest(CASE WHEN s.is_called THEN s.last_value END, top, 1),"
-            " s.is_called OR coalesce(top, 0) > 0)"
+            f"SELECT setval({quote_text(quote(sequence))}, {last}, s.is_called OR {is_behind})"
             f" FROM {quote(before.sequence)} AS s, {top}"
         )
         if not is_new:

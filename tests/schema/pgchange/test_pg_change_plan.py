@@ -135,8 +135,8 @@ def test_what_a_schema_file_does_not_speak_of_is_kept_on_what_is_made_again(url:
     names = {who: f"{who}_{secrets.token_hex(4)}" for who in ("role", "other", "stranger")}
     before = "PG:" + PG_T[3:].format(type="integer NOT NULL, y integer") + (
         "CREATE UNIQUE INDEX i ON t (x); CREATE VIEW v AS SELECT x FROM t; CREATE SCHEMA {other};"
-        "CREATE FUNCTION {other}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER theirs"
-        " BEFORE UPDATE OF x ON t FOR EACH ROW EXECUTE FUNCTION {other}.f();"
+        "CREATE FUNCTION {other}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER theirs BEFORE UPDATE OF x ON t FOR EACH ROW EXECUTE FUNCTION {other}.f();"
     ).format(**names)  # fmt: skip
     after = (
         "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER NOT NULL, y INTEGER);"

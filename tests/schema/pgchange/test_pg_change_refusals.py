@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,42 @@ def test_a_table_with_rows_is_not_dropped_without_a_word(url: str) -> None:
     error = refused(url, table() + PARENT, ROWS, PARENT)
 
     assert (finding(error)["object"], finding(error)["count"]) == ("t", 3)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("CREATE POLICY p ON t USING (x > 0)", "the policy p on table t"),
+        ("CREATE RULE r AS ON UPDATE TO t WHERE NEW.x < 0 DO INSTEAD NOTHING", "the rule r on table t"),
+        ("CREATE MATERIALIZED VIEW m AS SELECT x FROM t", "the materialized view m"),
+        ("CREATE VIEW o.v AS SELECT x FROM t", "the view o.v"),
+        ("CREATE VIEW v AS SELECT x FROM t; CREATE VIEW o.v AS SELECT x FROM v", "the view o.v"),
+        ("CREATE TABLE o.c (x integer REFERENCES t (x))", "the constraint c_x_fkey on table o.c"),
+        ("CREATE TABLE o.t (x integer UNIQUE); INSERT INTO o.t VALUES (1);"
+         "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (x) REFERENCES o.t (x)", "the constraint f on table t"),
+        ("ALTER TABLE t ADD CONSTRAINT e EXCLUDE (x WITH =)", "the constraint e on table t"),
+        ("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(x) FROM t; END",
+         "the function f()"),
+        ("CREATE TABLE o.c (x integer DEFAULT nextval('t_x_seq'))",
+         "the default value for column x of table o.c"),
+    ],
+)  # fmt: skip
+def test_what_hangs_on_a_column_and_cannot_be_taken_along_is_named(url: str, made: str, told: str) -> None:
+    """PostgreSQL itself would refuse only the last step, when all values have been written anew."""
+    other = f"other_{secrets.token_hex(4)}"
+    made = made.replace("o.", f"{other}.")
+    before = PG_T.format(type=f"serial UNIQUE); CREATE SCHEMA {other}; {made}; CREATE TABLE u (y int")
+    after = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER UNIQUE); CREATE TABLE u (y INTEGER);"
+        "CREATE VIEW v AS SELECT x FROM t;"
+    )
+
+    error = refused(url, before, "INSERT INTO t DEFAULT VALUES", after, exact=False)
+
+    with connected(url, "public") as connection:
+        run(connection, f"DROP SCHEMA {other} CASCADE")
+    assert told.replace("o.", f"{other}.") in {each["object"] for each in error.findings}
+    assert error.hint is not None and "create them again" in error.hint
 
 
 def test_what_looks_like_a_rename_is_suggested_and_not_done(url: str) -> None:
