@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 
 from datalayer.schema.tokens import Statement
 from datalayer.schema.validate.postgres_change import Change, words_of
@@ -30,7 +29,6 @@ _TAKES_LOCK = frozenset(
     [
         "add column",
         "add constraint",
-        "create trigger",
         "drop column",
         "drop constraint",
         "drop default",
@@ -47,7 +45,7 @@ _TAKES_LOCK = frozenset(
     ]
 )
 _LOCK_TIMEOUT = re.compile(
-    r"\ASET\s+(?:LOCAL\s+|SESSION\s+)?lock_timeout\s*(?:=|\bTO\b)\s*(?!'?0\w*'?\s*\Z|DEFAULT\b)"
+    r"\ASET\s+(?:LOCAL\s+|SESSION\s+)?lock_timeout\s*(?:=|\bTO\b)(?!\s*(?:'?0\w*'?\s*\Z|DEFAULT\b))"
     r"|\bset_config\s*\(\s*'lock_timeout'",
     re.IGNORECASE,
 )
@@ -85,7 +83,7 @@ def _no_timeout(subject: Subject) -> Iterator[Hit]:
         source = event.source
         if event.change.kind not in _TAKES_LOCK or source.path in told:
             continue
-        before = takewhile(lambda one: one is not event.statement, source.statements)
+        before = source.statements[: source.statements.index(event.statement)]
         if not any(_LOCK_TIMEOUT.search(one.text) for one in before):
             told.add(source.path)
             message = (
