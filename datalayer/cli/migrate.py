@@ -95,14 +95,14 @@ def _run(call: Invocation) -> Result:
         "backup": None if done.backup is None else str(done.backup),
         "seconds": round(done.seconds, 3),
     }
+    told = [f"{one['id']} {one['file']}: {one['message']}" for one in done.findings]
     if done.nothing_to_do:
         text = f"{call.address.display} is at the {_schema_name(call)} schema; nothing to do"
-        return Result(facts, [text], list(done.findings))
+        return Result(facts, [text, *told], list(done.findings))
     lines = [f"{call.address.display}: {_summary(done)} in {done.seconds:.2f} s"]
     if done.backup is not None:
         lines.append(f"backup before it: {done.backup}")
-    lines += [f"{one['id']} {one['file']}: {one['message']}" for one in done.findings]
-    return Result(facts, lines, list(done.findings))
+    return Result(facts, [*lines, *told], list(done.findings))
 
 
 def _opened(call: Invocation, deadline: float) -> Store:

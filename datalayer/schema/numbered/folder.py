@@ -47,6 +47,10 @@ _LEADING_NUMBER = re.compile(r"\d+")
 # https://documentation.red-gate.com/flyway/flyway-concepts/migrations: parts of a version by . or _
 _FLYWAY = re.compile(r"V(?P<version>\d+(?:[._]\d+)*)__.+\.sql\Z")
 _REPEATABLE = re.compile(r"R__.+\.sql\Z")
+# SQL that neither undoes, nor is the whole schema, nor rows for it
+_STRAY = re.compile(
+    r"(?!consolidated_migrations\.|U\d)(?!.*\.(?:down|undo)\.)(?!.*seed).+\.sql", re.IGNORECASE
+)
 _PRISMA_FILE = "migration.sql"
 WRANGLER_FILES = ("wrangler.toml", "wrangler.json", "wrangler.jsonc")
 
@@ -124,10 +128,11 @@ class FolderProblem:
     """What a folder holds and a run passes over, or its journal names and it has not.
 
     no file, no entry, double entry: drizzle's journal names a file that is not there, lacks one, or has one
-    twice. repeatable: flyway runs the file again whenever it changes.
+    twice. repeatable: flyway runs the file again whenever it changes. no number: a file of SQL that is not
+    called like a migration of this layout.
     """
 
-    kind: Literal["no file", "no entry", "double entry", "repeatable"]
+    kind: Literal["no file", "no entry", "double entry", "repeatable", "no number"]
     name: str
     path: str
 
@@ -218,13 +223,10 @@ class Folder:
         ]
 
     def problems(self) -> list[FolderProblem]:
-        """Give what drizzle's journal and the files disagree in, and flyway's repeatable files."""
+        """Give what drizzle's journal and the files disagree in, and the files that a run passes over."""
         entries = self.journal
         if entries is None:
-            names = sorted(entry.name for entry in self._listing() if _REPEATABLE.match(entry.name))
-            is_flyways = bool(names) and self.layout == "flyway"
-            found = [FolderProblem("repeatable", name, str(self.root / name)) for name in names]
-            return found if is_flyways else []
+            return list(self._passed_over())
         there = {entry.name: entry for entry in self._listing() if entry.name.endswith(".sql")}
         tags = [entry.tag for entry in entries]
         journal = str(self.journal_file)
@@ -255,6 +257,16 @@ class Folder:
                 )
         # the line break ends a comment on a file's last line, the semicolon its last statement
         return "".join(f"{file.part_to_run()}\n;\n" for file in files)
+
+    def _passed_over(self) -> Iterator[FolderProblem]:
+        listing = sorted(self._listing(), key=lambda entry: entry.name)
+        taken = {file.source.name for file in _in_order(listing, self.layout)}
+        for entry in listing:
+            name = entry.name
+            if name in taken or not _STRAY.fullmatch(name) or not entry.is_file():
+                continue
+            is_flyways = self.layout == "flyway" and _REPEATABLE.match(name)
+            yield FolderProblem("repeatable" if is_flyways else "no number", name, str(self.root / name))
 
     def _listing(self) -> list[Traversable]:
         try:

@@ -206,10 +206,15 @@ def _folder_problems(folder: Folder) -> list[Finding]:
             "{name} is one that flyway runs again whenever it changes, and is not applied",
             "write what it holds as a file with a version",
         ),
+        "no number": (
+            "J005",
+            "{name} is not called like a migration, and is not applied",
+            "call it 0001_name.sql, with the number of its place, or move it out of the folder",
+        ),
     }
     found: list[Finding] = []
     for problem in folder.problems():
         rule, message, fix = texts[problem.kind]
-        severity = "warning" if problem.kind == "repeatable" else "error"
+        severity = "warning" if problem.kind in ("repeatable", "no number") else "error"
         found.append(finding(rule, severity, problem.path, message.format(name=problem.name), fix=fix))
     return found

@@ -108,6 +108,11 @@ def _without_entry(subject: Subject) -> Iterator[Hit]:
         elif problem.kind == "repeatable":
             message = f"{problem.name} is one that flyway runs whenever it changes; a run here passes it over"
             yield Hit(problem.path, 1, message, "write what it holds as a file with a version", "warning")
+        elif problem.kind == "no number":
+            message = f"{problem.name} is not called like a migration, so it is never applied"
+            fix = "call it 0001_name.sql, with the number of its place, or move it out of the folder"
+            # a folder of nothing else is another tool's, or not the one that was meant
+            yield Hit(problem.path, 1, message, fix, "warning" if subject.sources else "error")
 
 
 def _line_of_tag(subject: Subject, tag: str, *, last: bool = False) -> int:

@@ -340,14 +340,18 @@ def test_flyways_files_come_in_the_order_of_their_versions_part_by_part(tmp_path
         (None, "V1.10__c"),
         (10, "V10__d"),
     ]
-    assert [(one.kind, one.name) for one in folder.problems()] == [("repeatable", "R__view.sql")]
+    told = [(one.kind, one.name) for one in folder.problems()]
+    assert told == [("repeatable", "R__view.sql"), ("no number", "V2.sql")]
 
 
 def test_numbered_files_decide_whatever_stands_beside_them(tmp_path: Path) -> None:
     _make_prisma_folder(tmp_path, "20240101000000_first")
-    folder = make_folder(tmp_path, {"V1__a.sql": "", "R__b.sql": "", "0001_mine.sql": ""})
+    beside = ["V1__a.sql", "0001_mine.down.sql", "seed_rows.sql", "README.md"]
+    folder = make_folder(tmp_path, dict.fromkeys([*beside, "0001_mine.sql"], ""))
 
-    assert (folder.layout, _names(folder), folder.problems()) == ("numbered", ["0001_mine"], [])
+    assert (folder.layout, _names(folder)) == ("numbered", ["0001_mine"])
+    # what looks like a migration and is never applied is told
+    assert [(one.kind, one.name) for one in folder.problems()] == [("no number", "V1__a.sql")]
 
 
 @pytest.mark.parametrize("layout", ["prisma", "flyway"])
