@@ -97,6 +97,20 @@ def _put_in_place() -> Iterator[Case]:
             refused=("t", "1"),
         )
     yield pair(
+        "the lowest integer as a real number in a STRICT table",
+        "(a INTEGER)",
+        "(a INTEGER) STRICT",
+        "(1), (-9223372036854775808.0)",
+        refused=("t", "a", "2"),
+    )
+    yield Case(
+        "a reference that leads nowhere gets another type",
+        "CREATE TABLE p (x TEXT UNIQUE); CREATE TABLE t (y TEXT REFERENCES p (x));"
+        "INSERT INTO t VALUES ('1');",
+        "CREATE TABLE p (x TEXT UNIQUE); CREATE TABLE t (y INTEGER REFERENCES p (x));",
+        refused=("t", "1"),
+    )
+    yield pair(
         "a text becomes the rowid",
         "(a, b)",
         "(a INTEGER PRIMARY KEY, b)",

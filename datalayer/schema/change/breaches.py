@@ -179,9 +179,14 @@ def duplicates(
 
 
 # what each type takes once the affinity has converted what it can (sqlite.org/stricttables.html)
+# (the lowest integer as a real number is left a real number)
+_WHOLE = (
+    "typeof({0}) = 'integer'"
+    " OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER) AND {0} > -9223372036854775808"
+)
 _STRICT_TYPES = {
-    "int": "typeof({0}) = 'integer' OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER)",
-    "integer": "typeof({0}) = 'integer' OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER)",
+    "int": _WHOLE,
+    "integer": _WHOLE,
     "real": "typeof({0}) IN ('real', 'integer')",
     "text": "typeof({0}) = 'text'",
     "blob": "typeof({0}) = 'blob'",
@@ -205,22 +210,32 @@ def wrong_types(
 
 
 def broken_references(
-    connection: sqlite3.Connection, child: Rows, table: Table, key: ForeignKey, parent: Rows | None
+    connection: sqlite3.Connection,
+    child: Rows,
+    table: Table,
+    key: ForeignKey,
+    parent: tuple[Table, Rows] | None,
 ) -> Iterator[Breach]:
     """Find rows whose reference leads nowhere; without a parent, every row that has one."""
     columns = [f"c.{quote(column)}" for column in key.columns]
     condition = all_of([f"{column} IS NOT NULL" for column in columns])
     if parent is not None:
-        names = key.parent_columns or tuple(name for name, _ in parent.keys)
-        # by the affinity and the collation of the parent's column alone (foreignkeys.html, 3)
-        match = all_of([f"p.{quote(name)} = +{column}" for name, column in zip(names, columns)])
-        there = replace(parent, alias="p")
+        owner, rows_there = parent
+        names = key.parent_columns or tuple(key_columns(owner))
+        match = all_of([_leads_to(owner, name, column) for name, column in zip(names, columns)])
+        there = replace(rows_there, alias="p")
         condition += f" AND NOT EXISTS (SELECT 1 FROM {there.clause} WHERE {match})"
     count, rows = replace(child, alias="c").find(connection, condition, key.columns)
     if count:
         name = key.name or ", ".join(key.columns)
         message = f"{', '.join(key.columns)} refers to no row of {key.parent}"
         yield Breach("foreign-key", table.name, name, count, message, rows)
+
+
+def _leads_to(parent: Table, name: str, value: str) -> str:
+    """Compare by the affinity and the collation of the parent's column alone (foreignkeys.html, 3)."""
+    column = parent.column(name)
+    return f"p.{quote(name)} = {as_stored(column, parent, f'+{value}') if column else value}"
 
 
 def unique_keys(table: Table) -> Iterator[tuple[str, tuple[Term, ...], str | None]]:
@@ -282,10 +297,10 @@ def no_text(table: str) -> MigrationRefused:
     )
 
 
-def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
-    """Find the values that a new type would change beyond return."""
+def lossy(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Breach]:
+    """Find the values of `old` that a new type, or a computation, would change beyond return."""
     name = pair.found.name
-    rows_to_be = in_old_rows(pair, name)
+    rows_to_be = in_old_rows(pair, old)
     for column in stored_before(pair):
         was = name_before(pair, column)
         count, rows = rows_to_be.find(
@@ -295,7 +310,7 @@ def lossy(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:
             message = f"the values of {column.name} would change: it is computed from now on"
             yield Breach("changed-value", name, column.name, count, message, rows)
     keys = tuple((key, f"o.{quote(key)}") for key in key_columns(pair.found))
-    source = Rows(quote(name), "o", keys)
+    source = Rows(quote(old), "o", keys)
     for column in pair.wanted.columns:
         before = pair.source(column)
         if before is not None and converts(pair, column):

@@ -14,7 +14,7 @@ from datalayer.schema.change.projection import is_filled, quote
 from datalayer.schema.snapshot import ForeignKey, Schema, read
 from datalayer.schema.tokens import fold
 
-__all__ = ["check_references", "check_what_is_kept", "prove_schema"]
+__all__ = ["check_references", "check_what_is_kept", "prove_schema", "references_to_look_at"]
 
 
 def check_references(connection: sqlite3.Connection, plan: Plan) -> None:
@@ -22,14 +22,22 @@ def check_references(connection: sqlite3.Connection, plan: Plan) -> None:
     found: list[Breach] = []
     for change in plan.changes:
         table = change.pair.wanted
-        for key in table.foreign_keys:
-            if key in change.new_references or _has_other_ends(plan, change, key):
-                parent = plan.wanted.table(key.parent)
-                there = None if parent is None else breaches.in_place(parent)
-                child = breaches.in_place(table)
-                found += breaches.broken_references(connection, child, table, key, there)
+        for key in references_to_look_at(plan, change):
+            parent = plan.wanted.table(key.parent)
+            there = None if parent is None else (parent, breaches.in_place(parent))
+            child = breaches.in_place(table)
+            found += breaches.broken_references(connection, child, table, key, there)
     if found:
         raise refuse(found, "correct these rows, or add the rows that they refer to")
+
+
+def references_to_look_at(plan: Plan, change: Change) -> list[ForeignKey]:
+    """Give the references of a table that are new, or lead from or to values that may be others."""
+    return [
+        key
+        for key in change.pair.wanted.foreign_keys
+        if key in change.new_references or _has_other_ends(plan, change, key)
+    ]
 
 
 def _has_other_ends(plan: Plan, change: Change, key: ForeignKey) -> bool:

@@ -12,10 +12,11 @@ from datalayer.schema.change.breaches import Breach, Rows, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.estimate import Size, seconds_of, size_of
 from datalayer.schema.change.losses import count_values, has_rows
-from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.planning import Change, Plan
-from datalayer.schema.change.projection import is_filled, key_columns, quote
+from datalayer.schema.change.projection import is_filled, quote
+from datalayer.schema.change.proving import references_to_look_at
 from datalayer.schema.plan import Step
+from datalayer.schema.snapshot import Table
 from datalayer.schema.tokens import fold
 from datalayer.schema.virtual import read_virtual
 
@@ -49,7 +50,7 @@ def _foreseen(
     if change.way in ("scan", "rebuild"):
         yield from breaches.of_pair(connection, pair, pair.found.name)
         if not consent.allow_data_loss:
-            yield from breaches.lossy(connection, pair)
+            yield from breaches.lossy(connection, pair, pair.found.name)
     is_gone = read_virtual(pair.found.sql).is_contentless and change.way == "rebuild"
     if is_gone and has_rows(connection, pair.found.name):
         raise breaches.no_text(pair.found.name)
@@ -58,21 +59,18 @@ def _foreseen(
             # of one that is made anew, the unique keys have been looked at
             index = replace(index, is_unique=index.is_unique and change.way in ("nothing", "alter"))
             yield from breaches.of_index(connection, rows, table, index)
-    for key in change.new_references:
-        parent = plan.pairing.pair_of(key.parent)
-        if parent is not None and not key.parent_columns:
-            # the rows looked at tell the parent's old key
-            key = replace(key, parent_columns=tuple(key_columns(parent.wanted)))
-        there = _parent_rows(plan, parent, key.parent)
+    for key in references_to_look_at(plan, change):
+        there = _parent_rows(plan, key.parent)
         yield from breaches.broken_references(connection, rows, table, key, there)
 
 
-def _parent_rows(plan: Plan, parent: Pair | None, name: str) -> Rows | None:
-    """Give the rows that a reference may lead to: as they will be, or those of a table that stays."""
+def _parent_rows(plan: Plan, name: str) -> tuple[Table, Rows] | None:
+    """Give the table that a reference leads to, with its rows: as they will be, or as they stay."""
+    parent = plan.pairing.pair_of(name)
     if parent is not None:
-        return breaches.in_old_rows(parent, parent.found.name)
+        return parent.wanted, breaches.in_old_rows(parent, parent.found.name)
     kept = next((table for table in plan.pairing.kept if fold(table.name) == fold(name)), None)
-    return None if kept is None else breaches.in_place(kept)
+    return None if kept is None else (kept, breaches.in_place(kept))
 
 
 def steps_of(connection: sqlite3.Connection, plan: Plan, *, measured: bool) -> tuple[Step, ...]:
