@@ -126,6 +126,9 @@ def _options(call: Invocation) -> dict[str, Any]:
         renames = parse_renames(arguments.rename)
     except MigrationRefused as exc:
         raise UsageError(exc.what, why=exc.why, hint=exc.hint) from exc
+    for word in arguments.drop:
+        if "." not in word:
+            raise UsageError(f"--drop {word} names no column", hint="write --drop table.column")
     consent = Consent(
         renames,
         frozenset(arguments.drop),

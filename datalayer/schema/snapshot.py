@@ -289,10 +289,12 @@ def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
             connection.execute(statement.text).fetchall()
         except sqlite3.Error as exc:
             connection.close()
+            is_of_shell = statement.tokens[0].text == "."
+            what = "is a command of the sqlite3 program, no SQL" if is_of_shell else "is refused"
             raise MigrationRefused(
-                f"{source}, line {statement.line}: {_opening(statement)} is refused",
+                f"{source}, line {statement.line}: {_opening(statement)} {what}",
                 why=str(exc),
-                hint="correct the statement; nothing was changed",
+                hint=f"{'leave it out' if is_of_shell else 'correct the statement'}; nothing was changed",
             ) from exc
     return connection
 
@@ -328,6 +330,8 @@ def no_attach(action: int, *_: str | None) -> int:
 
 
 def _opening(statement: Statement) -> str:
+    if statement.tokens[0].text == ".":
+        return statement.text.split("\n")[0]
     return " ".join(token.text for token in statement.tokens[:4])
 
 

@@ -388,3 +388,42 @@ def test_an_index_of_another_table_s_text_is_right_after_that_text_changed(app: 
 
     assert app.fetch_all("SELECT rowid FROM words WHERE words MATCH 'none'") == [(2,)]
     app.write("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+
+
+@pytest.mark.parametrize(
+    ("consent", "question"),
+    [
+        (Consent({"people.nmae": "title"}), "did you mean people.name?"),
+        (Consent({"people.name": "titel"}), "did you mean title?"),
+        (
+            Consent(drop_columns=frozenset({"people.nmae"})),
+            "there is no people.nmae: did you mean people.name?",
+        ),
+        (Consent({"people.name": "title", "people.age": "title"}), "two columns of people"),
+    ],
+)
+def test_a_name_that_is_none_is_asked_about(app: Engine, consent: Consent, question: str) -> None:
+    app.write("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, age)")
+    app.write("INSERT INTO people VALUES (1, 'Ann', 3)")
+
+    with pytest.raises(MigrationRefused) as refusal:
+        bring(app, "CREATE TABLE people (id INTEGER PRIMARY KEY, title TEXT);", consent)
+
+    assert question in str(refusal.value)
+
+
+def test_a_schema_file_that_makes_nothing_is_taken_for_the_wrong_file(app: Engine) -> None:
+    app.write("CREATE TABLE people (id INTEGER PRIMARY KEY)")
+
+    with pytest.raises(MigrationRefused, match="makes nothing"):
+        bring(app, "-- cut short")
+
+
+def test_a_name_is_renamed_once() -> None:
+    with pytest.raises(MigrationRefused, match="renamed twice"):
+        parse_renames(["t.a=b", "t.a=c"])
+
+
+def test_a_command_of_the_shell_in_a_schema_file_is_told_as_such(app: Engine) -> None:
+    with pytest.raises(MigrationRefused, match=r"line 2: \.mode csv is a command of the sqlite3 program"):
+        bring(app, "CREATE TABLE t (a);\n.mode csv\nCREATE TABLE u (a);")

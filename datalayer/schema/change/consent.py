@@ -43,7 +43,7 @@ class Consent:
 def parse_renames(words: Iterable[str]) -> dict[str, str]:
     """Read `t.old=new` and `t=new`, as a command line gives them.
 
-    Raises MigrationRefused for a word of another form.
+    Raises MigrationRefused for a word of another form, and for two that say different things.
     """
     renames: dict[str, str] = {}
     for word in words:
@@ -52,6 +52,10 @@ def parse_renames(words: Iterable[str]) -> dict[str, str]:
             raise MigrationRefused(
                 f"a rename cannot be read from {word!r}",
                 hint="write table.old=new for a column, table=new for a table",
+            )
+        if renames.get(before, after) != after:
+            raise MigrationRefused(
+                f"{before} is renamed twice, to {renames[before]} and to {after}", hint="say one of them"
             )
         renames[before] = after
     return renames

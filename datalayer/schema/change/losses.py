@@ -10,24 +10,38 @@ from datalayer.schema.change.breaches import Breach, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.copying import count_rows
 from datalayer.schema.change.layout import converts
-from datalayer.schema.change.pairing import Pair, Pairing
+from datalayer.schema.change.pairing import Pair, Pairing, did_you_mean, names_in
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import quote
-from datalayer.schema.snapshot import Column, Table
+from datalayer.schema.snapshot import Column, Schema, Table
+from datalayer.schema.tokens import fold
 from datalayer.schema.virtual import read_virtual
 
 __all__ = ["count_values", "destroys", "has_rows", "keeps_rows", "refuse_losses"]
 
 
-def refuse_losses(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> None:
-    """Refuse to drop values that nobody let go. Raises MigrationRefused with rows, and likely renames."""
+def refuse_losses(connection: sqlite3.Connection, schema: Schema, pairing: Pairing, consent: Consent) -> None:
+    """Refuse to drop values of `schema` that nobody let go.
+
+    Raises MigrationRefused with rows, likely renames, and likely names for those that are not there.
+    """
     found = [*_lost_tables(connection, pairing, consent), *_lost_columns(connection, pairing, consent)]
     if not found:
         return
     hint = "name what may go by --drop table.column or --drop-table table, or say --allow-data-loss"
     if pairing.suggestions:
         hint = f"if it is a rename, say {' '.join(pairing.suggestions)}; else {hint}"
-    raise refuse(found, hint)
+    raise refuse(found, "; ".join([*_named_in_vain(schema, consent), hint]))
+
+
+def _named_in_vain(found: Schema, consent: Consent) -> Iterator[str]:
+    """Tell of names that may go and are not there: gone already, or written otherwise."""
+    names = names_in(found)
+    known = {fold(name) for name in names}
+    for word in sorted(consent.drop_columns | consent.drop_tables):
+        question = None if fold(word) in known else did_you_mean(word, names)
+        if question:
+            yield f"there is no {word}: {question}"
 
 
 def _lost_tables(connection: sqlite3.Connection, pairing: Pairing, consent: Consent) -> Iterator[Breach]:

@@ -17,7 +17,7 @@ from datalayer.schema.repair.quarantine import is_lost_and_found
 from datalayer.schema.snapshot import Column, Schema, Table
 from datalayer.schema.tokens import fold
 
-__all__ = ["Pair", "Pairing", "is_journal", "pair_up"]
+__all__ = ["Pair", "Pairing", "did_you_mean", "is_journal", "names_in", "pair_up"]
 
 Named = TypeVar("Named", Column, Table)
 
@@ -111,6 +111,21 @@ def pair_up(found: Schema, wanted: Schema, consent: Consent, *, exact: bool) -> 
     return replace(pairing, suggestions=tuple(_suggestions(pairing)))
 
 
+def names_in(schema: Schema) -> list[str]:
+    """Give what --rename, --drop and --drop-table can name: tables, and columns as table.column."""
+    tables = list(_plain(schema))
+    return [table.name for table in tables] + [
+        f"{table.name}.{column.name}" for table in tables for column in table.columns
+    ]
+
+
+def did_you_mean(word: str, names: Sequence[str]) -> str | None:
+    """Ask about the name that is most like a word; None where none is."""
+    by_folded = {fold(name): name for name in names}
+    near = get_close_matches(fold(word), by_folded, n=1, cutoff=0.7)
+    return f"did you mean {by_folded[near[0]]}?" if near else None
+
+
 def _stays(name: str) -> bool:
     """Whether no schema file need speak of a table: what migrations record, and what repairs put aside."""
     return is_journal(name) or is_lost_and_found(name)
@@ -148,13 +163,20 @@ def _renames(
         if table is None or table.column(column) is None:
             raise MigrationRefused(
                 f"--rename {before}={after} names nothing: there is no {before} in the database",
+                why=did_you_mean(before, names_in(found)),
                 hint="name the table or column as it is called now",
             )
         goal = wanted.table(tables.get(fold(table.name), table.name))
         if goal is None or goal.column(after) is None:
             raise MigrationRefused(
                 f"--rename {before}={after} leads nowhere: the wanted schema has no column {after} there",
+                why=did_you_mean(after, [one.name for one in goal.columns] if goal else []),
                 hint="correct the new name, or add the column to the schema file",
+            )
+        if (fold(table.name), fold(after)) in columns:
+            raise MigrationRefused(
+                f"two columns of {table.name} are to become {after}",
+                hint="one column can become only one other: correct --rename",
             )
         columns[fold(table.name), fold(after)] = fold(column)
     return tables, columns
@@ -164,6 +186,7 @@ def _check_table_rename(wanted: Schema, before: str, after: str) -> None:
     if wanted.table(after) is None:
         raise MigrationRefused(
             f"--rename {before}={after} leads nowhere: the wanted schema has no table {after}",
+            why=did_you_mean(after, [table.name for table in wanted.tables]),
             hint="correct the new name, or add the table to the schema file",
         )
 
