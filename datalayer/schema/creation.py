@@ -18,7 +18,14 @@ from datalayer.schema.snapshot import Schema, Table, read, runnable
 from datalayer.schema.target import Target
 from datalayer.schema.tokens import fold, quote
 
-__all__ = ["bring_rows", "create_on_postgres", "create_on_sqlite", "lock_schema", "without_references"]
+__all__ = [
+    "bring_rows",
+    "copy_rows",
+    "create_on_postgres",
+    "create_on_sqlite",
+    "lock_schema",
+    "without_references",
+]
 
 
 @contextmanager
@@ -130,11 +137,27 @@ def _pg_columns(table: PgTable) -> Sequence[tuple[str, Kind]]:
     ]
 
 
+def copy_rows(engine: Engine, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows as SQLite holds them, and set the numbering behind them, in the caller's transaction."""
+    if rows:
+        _insert(engine, table, rows, _columns(engine, table))
+
+
 def _copy(engine: Engine, target: Target, name: str, columns: Sequence[tuple[str, Kind]]) -> None:
-    """Insert the rows that the script brings, as SQLite holds them, and set the numbering behind them."""
+    """Insert the rows that the script brings."""
     assert target.whole is not None
-    rows, table = target.whole.rows[name], target.schema.table(name)
-    mark = engine.dialect.placeholder
+    table = target.schema.table(name)
+    assert table is not None
+    _insert(engine, table, target.whole.rows[name], columns)
+
+
+def _insert(
+    engine: Engine,
+    table: Table,
+    rows: Sequence[tuple[object, ...]],
+    columns: Sequence[tuple[str, Kind]],
+) -> None:
+    name, mark = table.name, engine.dialect.placeholder
     place, names = quote(name), ", ".join(quote(column) for column, _ in columns)
     if mark != "?":
         # psycopg reads a single % as the beginning of a parameter
@@ -143,7 +166,7 @@ def _copy(engine: Engine, target: Target, name: str, columns: Sequence[tuple[str
         f"INSERT INTO {place} ({names}) VALUES ({', '.join([mark] * len(columns))})",
         [tuple(_stored(value, kind) for value, (_, kind) in zip(row, columns)) for row in rows],
     )
-    numbered = table.rowid_column if table else None
+    numbered = table.rowid_column
     if numbered is not None and not engine.dialect.has_row_id:
         engine.execute(
             f"SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({quote(numbered.name)})"

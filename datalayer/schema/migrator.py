@@ -37,12 +37,15 @@ from datalayer.schema.difference import Difference, differences
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
-from datalayer.schema.numbered.pending import pending
+from datalayer.schema.numbered.pending import pending, refuse_edited
 from datalayer.schema.numbered.run import run
+from datalayer.schema.numbered.work import Work
+from datalayer.schema.pgchange.by_file import does_more_than_declare, run_by_file
+from datalayer.schema.pgchange.following import is_followed
 from datalayer.schema.pgchange.migrate import migrate_existing
 from datalayer.schema.plan import Step, object_of, step_of
 from datalayer.schema.postgres import Derived, derive, object_lines
-from datalayer.schema.postgres_route import goes_by_file, refuse_row_work
+from datalayer.schema.postgres_route import goes_by_file
 from datalayer.schema.snapshot import read, runnable
 from datalayer.schema.target import Target, target_of
 from datalayer.schema.tokens import fold, split
@@ -52,6 +55,8 @@ __all__ = ["MigrationResult", "migrate"]
 T = TypeVar("T")
 Progress = Callable[[int, int], object]
 _NOTHING_SAID = Consent()
+# the origin of what a comparison of schemas has brought
+_BY_DIFFERENCES = "differences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +160,45 @@ class _Call:
         steps = tuple(Step("migration", file.name, file.part_to_run().strip()) for file in found.files)
         return MigrationResult((), (), steps, nothing_to_do=not steps, findings=tuple(found.findings))
 
+    def run_by_file(self, folder: Folder) -> MigrationResult:
+        """Run the files that a PostgreSQL database has not had, which are in SQLite's words."""
+        work = Work(
+            self.engine,
+            folder,
+            to=self.target.to,
+            takes_backup=not self.consent.skip_backup,
+            progress=self.progress,
+            store_of=self.store_of,
+            words="sqlite",
+        )
+        run_by_file(work, self.consent, self.deadline)
+        steps = tuple(Step("migration", name, name) for name in work.applied)
+        return MigrationResult(
+            tuple(work.applied),
+            (),
+            steps,
+            nothing_to_do=not work.applied,
+            backup=work.backup_path,
+            findings=tuple(work.findings),
+        )
+
     def unrecorded(self) -> tuple[str, ...]:
         """Give the names of the whole schema that the database does not know of."""
         applied = set(history.applied_names(self.engine))
         return tuple(name for name in self.target.names if name not in applied)
 
-    def record(self, folder: Folder, names: Sequence[str], *, is_taken_over: bool = False) -> None:
-        """Record files as applied, journal them and bring their rows, within the caller's transaction."""
+    def record(self, folder: Folder, names: Sequence[str], *, origin: str | None = None) -> None:
+        """Record files as applied, journal them and bring their rows, within the caller's transaction.
+
+        `origin` says how their effect came, where it was not there before.
+        """
         journal.ensure(self.engine)
         journal.import_names(self.engine, folder)
         history.record(self.engine, names)
-        take = journal.import_names if is_taken_over else journal.baseline
-        take(self.engine, folder)
+        if origin is None:
+            journal.import_names(self.engine, folder)
+        else:
+            journal.baseline(self.engine, folder, origin=origin)
         bring_rows(self.engine, self.target, names)
 
     def take_over(
@@ -179,7 +211,7 @@ class _Call:
 
         def record() -> None:
             if not history.applied_names(self.engine):
-                self.record(folder, match.names, is_taken_over=True)
+                self.record(folder, match.names)
 
         locked(record)
         return MigrationResult(match.names, nothing_to_do=False, findings=tuple(about_shape(match)))
@@ -331,7 +363,7 @@ class _Sqlite:
         if not planned.is_empty:
             perform(self.connection, planned, consent, wanted, self.call.progress)
         if missing and self.target.folder is not None:
-            self.call.record(self.target.folder, missing)
+            self.call.record(self.target.folder, missing, origin=_BY_DIFFERENCES)
         is_done = planned.is_empty and not missing
         return MigrationResult(missing, _made_by(planned), steps, nothing_to_do=is_done, backup=kept)
 
@@ -388,8 +420,8 @@ class _Sqlite:
 class _Postgres:
     """A migration of a PostgreSQL database.
 
-    A folder in SQLite's words is derived for PostgreSQL as a whole; one in PostgreSQL's own is run file by
-    file.
+    A folder in SQLite's words is derived for PostgreSQL as a whole, or file by file where files do more than
+    declare; one in PostgreSQL's own is run as it is.
     """
 
     def __init__(self, call: _Call) -> None:
@@ -407,10 +439,10 @@ class _Postgres:
 
     def run(self, *, plan: bool) -> MigrationResult:
         folder = self.target.folder
-        is_app = folder is not None and not self.target.is_own
-        is_native = self.derived is None or self.target.to is not None
-        if folder is not None and (is_native or (is_app and goes_by_file(self.engine, folder))):
+        if folder is not None and self.is_native(folder):
             return self.run_native(folder, plan=plan)
+        if folder is not None and (self.derived is None or self.target.to is not None):
+            return self.call.plan_numbered(folder) if plan else self.call.run_by_file(folder)
         if self.derived is None:
             raise self.refused or MigrationRefused(f"{self.target.source} tells no schema")
         with self.engine.transaction(read=True):
@@ -423,15 +455,35 @@ class _Postgres:
                 steps = self.derived.steps
                 return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
             missing = self.call.unrecorded()
-        if folder is not None and is_app:
-            refuse_row_work(self.engine, folder, missing)
+        done = MigrationResult() if folder is None else self.run_numbered(folder, plan=plan)
+        if plan and done.steps:
+            return done
+        if done.applied:
+            missing = self.call.unrecorded()
         kept = None if plan else self.back_up(self.derived)
         steps = self.change(self.derived, plan=plan)
         if missing and not plan:
             self.locked(self.record)
-        return MigrationResult(
+        changed = MigrationResult(
             missing, _made(steps), steps, nothing_to_do=not steps and not missing, backup=kept
         )
+        return _merged(done, changed)
+
+    def is_native(self, folder: Folder) -> bool:
+        """Say whether a folder's files are run as they are written."""
+        if self.target.is_own:
+            return False
+        return goes_by_file(self.engine, folder) or (self.derived is None and not is_followed(folder))
+
+    def run_numbered(self, folder: Folder, *, plan: bool) -> MigrationResult:
+        """Run the files of a database with a record, where they do more than declare a schema."""
+        if not history.applied_names(self.engine):
+            return MigrationResult()
+        found = pending(self.engine, folder)
+        refuse_edited(self.engine, found)
+        if not does_more_than_declare(found.files):
+            return MigrationResult(findings=found.findings)
+        return self.call.plan_numbered(folder) if plan else self.call.run_by_file(folder)
 
     def back_up(self, derived: Derived) -> Path | None:
         """Keep a verified copy where values may go because somebody said so."""
@@ -478,7 +530,7 @@ class _Postgres:
         """Record what the whole schema contains, the names that are missing now."""
         missing = self.call.unrecorded()
         if missing and self.target.folder is not None:
-            self.call.record(self.target.folder, missing)
+            self.call.record(self.target.folder, missing, origin=_BY_DIFFERENCES)
 
     def locked(self, act: Callable[[], T]) -> T:
         """Act in a transaction under the advisory lock, waiting for it until the deadline."""

@@ -157,14 +157,14 @@ def import_names(engine: Engine, folder: Folder) -> tuple[str, ...]:
     return _take_over(engine, folder, "adopted", None)
 
 
-def baseline(engine: Engine, folder: Folder) -> tuple[str, ...]:
-    """Journal what came without running the files, within the caller's transaction.
+def baseline(engine: Engine, folder: Folder, *, origin: str = "consolidated") -> tuple[str, ...]:
+    """Journal what came without running the files, within the caller's transaction; `origin` says how.
 
     A consolidated file has made a fresh database, or what differed from the whole schema was closed.
     `history.record` has recorded the names before. Makes the journal where it is missing; gives the names.
     """
     ensure(engine)
-    return _take_over(engine, folder, "baseline", "consolidated")
+    return _take_over(engine, folder, "baseline", origin)
 
 
 def row_of(engine: Engine, file: MigrationFile, ordinal: int, **facts: Any) -> JournalRow:

@@ -21,7 +21,7 @@ from datalayer.schema.numbered.pending import Pending, finding
 from datalayer.schema.numbered.work import Done, Work
 from datalayer.schema.tokens import Statement, quote, unquote
 
-__all__ = ["run_on_postgres"]
+__all__ = ["Steps", "again_while_busy", "run_on_postgres"]
 
 _LOCK_TIMEOUT_S = 2.0
 _LONGEST_PAUSE_S = 2.0
@@ -69,9 +69,9 @@ def _apply(work: Work, found: Pending, file: MigrationFile, lock_timeout_s: floa
     is_stepwise = "outside" in manners or ("alone" in manners and len(manners) > 1)
     try:
         if is_begun or is_stepwise:
-            _Steps(work, file, row, lock_timeout_s).run()
+            Steps(work, file, row, lock_timeout_s).run()
         else:
-            _again_while_busy(work, lambda: work.apply_inside(file), lock_timeout_s)
+            again_while_busy(work, lambda: work.apply_inside(file), lock_timeout_s)
         work.keep()
     finally:
         if work.engine.has_connection:
@@ -80,7 +80,7 @@ def _apply(work: Work, found: Pending, file: MigrationFile, lock_timeout_s: floa
             work.engine.execute("RESET ALL")
 
 
-def _again_while_busy(work: Work, act: Callable[[], None], lock_timeout_s: float) -> None:
+def again_while_busy(work: Work, act: Callable[[], None], lock_timeout_s: float) -> None:
     """Run in a transaction of its own with a short lock_timeout, again while locks do not come in it."""
     engine, deadline, pause = work.engine, monotonic() + lock_timeout_s, 0.05
     while True:
@@ -97,7 +97,7 @@ def _again_while_busy(work: Work, act: Callable[[], None], lock_timeout_s: float
         pause = min(pause * 2, _LONGEST_PAUSE_S)
 
 
-class _Steps:
+class Steps:
     """One file, statement by statement, each noted in the journal, so that a later run can go on."""
 
     def __init__(
@@ -120,21 +120,29 @@ class _Steps:
             # what is set for the session went with the session that set it
             if place < self.first and statement.verb not in ("SET", "RESET"):
                 self.done.effective += 1
+                self.pass_over(statement)
                 continue
             try:
-                self._step(place, statement)
+                self.step(place, statement)
             except DataLayerError as exc:
                 raise self._stopped(place, exc) from exc
         self.done.statements = len(self.statements)
+        self.complete()
         with engine.transaction():
             self.work.finish(self.file, self.row, self.done)
+
+    def pass_over(self, statement: Statement) -> None:
+        """Note a statement that an earlier run has done."""
+
+    def complete(self) -> None:
+        """Do what is left when all statements are done, before the file is journalled."""
 
     def _first(self) -> int:
         """Give how many statements an earlier run has done; they must be what they were."""
         row = self.begun
         if row is None or not row.statements_done or row.source is None:
             return 0
-        then = script.statements(script.part_to_run(row.source), "postgresql")[: row.statements_done]
+        then = script.statements(script.part_to_run(row.source), self.work.words)[: row.statements_done]
         now = self.statements[: row.statements_done]
         if [script.normal_form(one.text) for one in then] == [script.normal_form(one.text) for one in now]:
             return row.statements_done
@@ -147,17 +155,23 @@ class _Steps:
             hint="put these statements back; those behind them may be changed",
         )
 
-    def _step(self, place: int, statement: Statement) -> None:
+    def step(self, place: int, statement: Statement) -> None:
+        """Run one statement, noted in the journal together with what it does, where that can be."""
         if manner_of(statement, "postgresql").how == "outside":
             self._outside(place, statement)
             self._note(place + 1)
             return
 
-        def act() -> None:
-            self.work.run_statement(self.file, statement, self.done)
+        self.keep_together(place, lambda: self.work.run_statement(self.file, statement, self.done))
+
+    def keep_together(self, place: int, act: Callable[[], None]) -> None:
+        """Act, and note that the statement at `place` is done, in one transaction."""
+
+        def acted() -> None:
+            act()
             self._write(replace(self.row, statements_done=place + 1))
 
-        _again_while_busy(self.work, act, self.lock_timeout_s)
+        again_while_busy(self.work, acted, self.lock_timeout_s)
 
     def _outside(self, place: int, statement: Statement) -> None:
         """Run a statement outside a transaction, and take away what a failed attempt leaves behind."""

@@ -35,10 +35,12 @@ from datalayer.schema.pace import Progress
 from datalayer.schema.plan import object_of
 from datalayer.schema.tokens import Statement, fold, quote
 
-__all__ = ["Done", "Work"]
+__all__ = ["DERIVED", "Done", "Work"]
 
 _READS = frozenset({"SELECT", "VALUES", "WITH", "EXPLAIN", "PRAGMA", "SHOW", "TABLE"})
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+# begins the origin of files in SQLite's words that were applied to PostgreSQL
+DERIVED = "derived"
 
 
 class Done:
@@ -62,7 +64,10 @@ class Done:
 
 
 class Work:
-    """What one run works with; see `run.run` for the options."""
+    """What one run works with; see `run.run` for the options.
+
+    `words` is whose SQL the files hold, where that is not the engine's own.
+    """
 
     def __init__(
         self,
@@ -73,10 +78,12 @@ class Work:
         takes_backup: bool,
         progress: Progress | None,
         store_of: StoreOf | None,
+        words: Dialect | None = None,
     ) -> None:
         self.engine = engine
         self.folder = folder
         self.dialect: Dialect = engine.dialect.name
+        self.words: Dialect = words or self.dialect
         self.applied: list[str] = []
         self.findings: list[Finding] = []
         self.backup_path: Path | None = None
@@ -138,9 +145,9 @@ class Work:
 
     def statements(self, file: MigrationFile) -> list[Statement]:
         """Give a file's statements. Raises MigrationRefused for one that may not be run, with its line."""
-        found = file.statements(self.dialect)
+        found = file.statements(self.words)
         for statement in found:
-            manner = manner_of(statement, self.dialect)
+            manner = manner_of(statement, self.words)
             if manner.how == "refuse":
                 raise MigrationRefused(
                     f"{file.source}:{statement.line}: {opening(statement)} cannot be part of a migration",
@@ -254,11 +261,12 @@ class Work:
 
     @property
     def _origin(self) -> str:
-        return f"{self.folder.layout} {self.folder.root}"
+        way = "" if self.words == self.dialect else f"{DERIVED} "
+        return f"{way}{self.folder.layout} {self.folder.root}"
 
     def _makes_history(self, found: Pending) -> bool:
         """Whether one of the files makes the plain table of history, as the package's own first one does."""
-        return any(
+        return self.words == self.dialect and any(
             made is not None and made[0] == "table" and fold(made[1]) == "migrations"
             for file in found.files
             for made in map(object_of, self.statements(file))

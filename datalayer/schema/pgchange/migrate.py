@@ -31,7 +31,7 @@ from datalayer.schema.plan import Step
 from datalayer.schema.postgres import Derived
 from datalayer.schema.tokens import quote
 
-__all__ = ["Prepared", "migrate_existing", "prepare"]
+__all__ = ["Prepared", "bring", "migrate_existing", "prepare"]
 
 # renames, then all the rest, then what only shows when the rest is done
 _MOST_PASSES = 5
@@ -88,15 +88,31 @@ def migrate_existing(
         if plan or not prepared.actions:
             return prepared.steps
         with session.lock(monotonic() + lock_timeout_s):
-            done: list[Step] = []
-            for _ in range(_MOST_PASSES):
-                prepared = prepare(session, wanted, consent, exact=exact)
-                if not prepared.actions:
-                    return tuple(done)
-                done += _do(session, prepared, lock_timeout_s, progress)
+            return bring(
+                session, wanted, consent, exact=exact, lock_timeout_s=lock_timeout_s, progress=progress
+            )
+
+
+def bring(
+    session: Session,
+    wanted: Wanted,
+    consent: Consent,
+    *,
+    exact: bool,
+    lock_timeout_s: float,
+    progress: Progress | None = None,
+) -> tuple[Step, ...]:
+    """Do what `migrate_existing` does, on a session that holds the lock."""
+    done: list[Step] = []
+    prepared = prepare(session, wanted, consent, exact=exact)
+    for _ in range(_MOST_PASSES):
+        if not prepared.actions:
+            return tuple(done)
+        done += _do(session, prepared, lock_timeout_s, progress)
+        prepared = prepare(session, wanted, consent, exact=exact)
     remaining = "; ".join(f"{step.kind} {step.name}" for step in prepared.steps[:8])
     raise MigrationRefused(
-        f"{engine.display_url} still differs from the wanted schema", why=remaining, hint="run it again"
+        f"{session.display_url} still differs from the wanted schema", why=remaining, hint="run it again"
     )
 
 

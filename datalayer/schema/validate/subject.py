@@ -5,21 +5,18 @@ Facts that cost something are found when a rule first asks for them, and once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import MigrationRefused
 from datalayer.schema.history import applied_names
 from datalayer.schema.numbered import journal
-from datalayer.schema.numbered.folder import WRANGLER_FILES, Folder, Layout, read_script
+from datalayer.schema.numbered.folder import WRANGLER_FILES, Folder, Layout
 from datalayer.schema.numbered.journal import JournalRow
 from datalayer.schema.numbered.script import Dialect
-from datalayer.schema.tokens import KEYWORDS, Statement
+from datalayer.schema.numbered.words import guess_dialect, journal_document
 from datalayer.schema.validate.postgres_model import Model
 from datalayer.schema.validate.postgres_replay import Answer, ask
 from datalayer.schema.validate.replay import Replay
@@ -28,28 +25,6 @@ from datalayer.schema.validate.source import Source
 __all__ = ["Subject", "Target", "guess_dialect", "is_for_d1"]
 
 Target = Literal["sqlite", "postgresql", "d1"]
-
-_POSTGRES_TYPES_LIST = "SERIAL BIGSERIAL SMALLSERIAL JSONB TIMESTAMPTZ BYTEA UUID TSVECTOR INET CIDR"
-_POSTGRES_TYPES = frozenset(_POSTGRES_TYPES_LIST.split())
-# in pairs, for each of these words alone may well be the name of a column
-_POSTGRES_PAIRS_LIST = """
-OWNER TO, LANGUAGE PLPGSQL, LANGUAGE SQL, AS ENUM, USING GIN, USING GIST, AS IDENTITY, CREATE EXTENSION,
-CREATE TYPE, INDEX CONCURRENTLY, VIEW CONCURRENTLY, ADD CONSTRAINT, ALTER COLUMN
-"""
-_POSTGRES_PAIRS = frozenset(tuple(pair.split()) for pair in _POSTGRES_PAIRS_LIST.split(","))
-_SQLITE_WORDS_LIST = "AUTOINCREMENT PRAGMA ROWID STRICT STRFTIME JULIANDAY GLOB UNIXEPOCH"
-_SQLITE_WORDS = frozenset(_SQLITE_WORDS_LIST.split())
-_MYSQL_PAIRS = frozenset(
-    [("MODIFY", "COLUMN"), ("CHANGE", "COLUMN"), ("DROP", "FOREIGN"), ("=", "INNODB"), ("=", "MYISAM")]
-)
-_DIALECTS: dict[str, Dialect] = {
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "pg": "postgresql",
-    "sqlite": "sqlite",
-    "turso": "sqlite",
-    "d1": "sqlite",
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +82,7 @@ class Subject:
     @cached_property
     def drizzle(self) -> dict[str, Any]:
         """Drizzle's journal as the document that it is; empty in other layouts."""
-        return _journal_document(self.folder)
+        return journal_document(self.folder)
 
     @cached_property
     def journal_rows(self) -> dict[str, JournalRow]:
@@ -137,60 +112,6 @@ class Subject:
             self.replay.close()
 
 
-def guess_dialect(folder: Folder) -> Dialect | None:
-    """Guess whose SQL a folder holds: drizzle says so itself, else by words that only one engine has.
-
-    None where the files have no such word. Raises MigrationRefused for MySQL's.
-    """
-    if folder.layout == "d1":
-        return "sqlite"
-    said = _DIALECTS.get(str(_journal_document(folder).get("dialect", "")).lower())
-    if said:
-        return said
-    postgres = sqlite = 0
-    for file in folder.files():
-        # PostgreSQL's lexical rules also go past SQLite's text; a body in dollars is one token of it
-        for statement in file.statements("postgresql"):
-            if _is_mysqls(statement):
-                raise MigrationRefused(
-                    f"{file.source}:{statement.line} is MySQL's",
-                    why="the files of this folder are read as SQLite's or PostgreSQL's",
-                    hint="name another folder with --dir, or say --dialect where they are that after all",
-                )
-            postgres += _signs_of_postgres(statement)
-            sqlite += _signs_of_sqlite(statement)
-    if postgres == sqlite == 0:
-        return None
-    return "postgresql" if postgres > sqlite else "sqlite"
-
-
-def _is_mysqls(statement: Statement) -> bool:
-    """Say whether a change of the schema has words that neither SQLite nor PostgreSQL knows."""
-    if statement.verb not in ("CREATE", "ALTER"):
-        return False
-    words = [token.upper or token.text for token in statement.tokens]
-    # as the name of a column it would stand behind a comma or parenthesis
-    counts = any(word == "AUTO_INCREMENT" and before not in "(," for before, word in pairwise(words))
-    return counts or not _MYSQL_PAIRS.isdisjoint(pairwise(words))
-
-
-def _signs_of_postgres(statement: Statement) -> int:
-    tokens = statement.tokens
-    signs = sum(token.text == "::" or token.text.startswith("$") for token in tokens)
-    for before, token in pairwise(tokens):
-        # a type stands behind the name of its column
-        is_named = before.kind == "identifier" or (before.kind == "word" and before.upper not in KEYWORDS)
-        signs += is_named and token.upper in _POSTGRES_TYPES
-        signs += (before.upper, token.upper) in _POSTGRES_PAIRS
-    return signs
-
-
-def _signs_of_sqlite(statement: Statement) -> int:
-    words = [token.upper for token in statement.tokens]
-    signs = sum(word in _SQLITE_WORDS for word in words) + statement.text.count("`")
-    return signs + (words[:2] == ["INSERT", "OR"]) + (("DATETIME", "(") in pairwise(words))
-
-
 def is_for_d1(folder: Folder) -> bool:
     """Say whether a wrangler file stands by: beside the folder, or up to two folders above a drizzle one."""
     if folder.layout == "d1":
@@ -199,14 +120,3 @@ def is_for_d1(folder: Folder) -> bool:
         return False
     own = folder.root.absolute()
     return any((place / name).is_file() for place in (own, *own.parents[:2]) for name in WRANGLER_FILES)
-
-
-def _journal_document(folder: Folder) -> dict[str, Any]:
-    source = folder.journal_file
-    if not source.is_file():
-        return {}
-    try:
-        document = json.loads(read_script(source))
-    except (ValueError, MigrationRefused):
-        return {}
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
