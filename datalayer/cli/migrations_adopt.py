@@ -41,12 +41,13 @@ def _run(call: Invocation) -> Result:
     with call.change() if arguments.yes else call.look() as store:
         found = adopt(store.engine, folder, apply=arguments.yes)
     has_more = bool(found.to_record) and not found.was_written
+    is_wrong = not found.was_written and any(each["severity"] == "error" for each in found.findings)
     return Result(
         _facts(found),
         [*_shown(found), _summary(call.address.display, found)],
         found.findings,
         next=_next(arguments.dir, found),
-        exit_code=1 if has_more else 0,
+        exit_code=1 if has_more or is_wrong else 0,
     )
 
 
@@ -89,7 +90,8 @@ def _shown(found: Adoption) -> list[str | Table]:
         place = f"{each['file']}: " if each.get("file") else ""
         blocks.append(f"{each['severity']} {each['id']} {place}{each['message']}")
     if found.shape is not None and found.shape.extra:
-        blocks.append(f"besides, made by no file: {', '.join(found.shape.extra)}")
+        who = "made by no .sql file" if found.shape.not_replayed else "made by no file"
+        blocks.append(f"besides, {who}: {', '.join(found.shape.extra)}")
     return blocks
 
 

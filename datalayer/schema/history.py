@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from datalayer.engine.connection import Engine
+from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
 from datalayer.schema.snapshot import Schema
 
@@ -24,10 +25,13 @@ __all__ = [
     "package_folder",
     "record",
     "recorded_names",
+    "refuse_foreign",
 ]
 
 # larger numbers are milliseconds: as seconds they would be of the year 5138
 _FIRST_MILLISECONDS = 100_000_000_000
+
+_COLUMNS = frozenset(("id", "name", "applied_at", "checksum"))
 
 # for an app whose own schema has no such table; the package's consolidated file brings its own, with the
 # same text
@@ -77,6 +81,22 @@ def applied_names(engine: Engine) -> tuple[str, ...]:
     if not {"id", "name"} <= {str(row[0]) for row in columns}:
         return ()
     return tuple(str(row[0]) for row in engine.fetch_all("SELECT name FROM migrations ORDER BY id"))
+
+
+def refuse_foreign(engine: Engine) -> None:
+    """Refuse a database whose table `migrations` is yet another program's; one cheap read.
+
+    Raises MigrationRefused where it has other columns than ours and the seed's, as TypeORM's and db-migrate's
+    have.
+    """
+    columns = engine.columns("migrations")
+    strange = sorted({column.lower() for column in columns} - _COLUMNS)
+    if strange:
+        raise MigrationRefused(
+            f"{engine.display_url} has a table migrations that is another program's; nothing was changed",
+            why=f"it has {', '.join(strange)} besides the columns id, name and applied_at",
+            hint="rename that table, and tell its program of the new name",
+        )
 
 
 def recorded_names(connection: sqlite3.Connection, found: Schema) -> frozenset[str]:

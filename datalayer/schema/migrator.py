@@ -113,6 +113,8 @@ def migrate(
             "a migration cannot run inside a transaction", hint="leave the transaction() block, then migrate"
         )
     target = target or target_of()
+    if target.folder is not None:
+        history.refuse_foreign(engine)
     call = _Call(engine, target, consent, started + lock_timeout_s, progress, store_of)
     kind = _Sqlite if engine.dialect.name == "sqlite" else _Postgres
     return replace(kind(call).run(plan=plan), seconds=monotonic() - started)

@@ -102,6 +102,8 @@ def test_drift_is_named_and_closed_without_losing_a_row(sqlite: Engine, folder: 
 
 def test_a_table_that_no_file_makes_is_only_told(sqlite: Engine, folder: Folder) -> None:
     sqlite.execute("CREATE TABLE other (a)")
+    sqlite.execute("CREATE INDEX other_a ON other (a)")
+    sqlite.execute("CREATE TRIGGER other_ai AFTER INSERT ON other BEGIN SELECT 1; END")
     done = verify_database(sqlite, folder)
     sqlite.close()
 

@@ -323,6 +323,16 @@ JOURNALS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, tuple[str, ...
         ("0001_users", "0002_age"),
     ),
     (
+        "sequelize",
+        _BOTH,
+        (
+            'CREATE TABLE "SequelizeMeta" ("name" VARCHAR(255) NOT NULL UNIQUE PRIMARY KEY)',
+            """INSERT INTO "SequelizeMeta" VALUES ('0001_users.js'), ('0002_age.js')""",
+        ),
+        "SequelizeMeta",
+        ("0001_users.js", "0002_age.js"),
+    ),
+    (
         "node-pg-migrate",
         _POSTGRES,
         (

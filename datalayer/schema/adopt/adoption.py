@@ -21,7 +21,7 @@ from datalayer.schema.adopt.journal import ForeignJournal
 from datalayer.schema.adopt.matching import Match, Matching, match
 from datalayer.schema.adopt.recognise import recognise
 from datalayer.schema.adopt.shape import ShapeMatch, by_shape, check_names
-from datalayer.schema.adopt.version_files import has_function
+from datalayer.schema.adopt.version_files import takes_store
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.lock import migration_lock
@@ -95,7 +95,7 @@ def adopt(engine: Engine, folder: Folder, *, apply: bool) -> Adoption:
 
     Raises MigrationRefused where a journal says that a migration failed half-way or is going on, where a
     database without any journal has the shape of no beginning of the folder, inside a transaction, and for a
-    folder that cannot be read.
+    folder that cannot be read or has no migrations, and a table `migrations` of another program.
 
         adopt(engine, Folder(Path("drizzle")), apply=False).pending      # ('0002_orders',)
     """
@@ -104,6 +104,9 @@ def adopt(engine: Engine, folder: Folder, *, apply: bool) -> Adoption:
             "taking over a database cannot run inside a transaction",
             hint="leave the transaction() block first",
         )
+    history.refuse_foreign(engine)
+    if not folder.files():
+        raise _no_files(folder)
     journals = recognise(engine)
     _refuse_blocked(engine, journals)
     known = pending(engine, folder)
@@ -162,7 +165,7 @@ class _Work:
                 fix="apply it with that tool first, or write it as up(store) or as a .sql file",
             )
             for file in left
-            if not has_function(file.read(), "up")
+            if not takes_store(file.read())
         ]
 
     def _take_recorded(self) -> None:
@@ -232,6 +235,14 @@ def _refuse_blocked(engine: Engine, journals: Sequence[ForeignJournal]) -> None:
         )
 
 
+def _no_files(folder: Folder) -> MigrationRefused:
+    return MigrationRefused(
+        f"{folder.root} has no migrations that could be taken over",
+        why="files are called like 0001_name.sql or .py, if they are not drizzle's, prisma's or flyway's",
+        hint="give the folder that holds them, as .sql files where the other tool's are in another language",
+    )
+
+
 def _no_shape(
     engine: Engine, folder: Folder, shape: ShapeMatch, journals: Sequence[ForeignJournal]
 ) -> MigrationRefused:
@@ -262,7 +273,6 @@ def _record(engine: Engine, folder: Folder, found: Adoption) -> None:
     states = {state.name: state for state in found.files}
     with _lock(engine), engine.transaction():
         journal.ensure(engine)
-        _refuse_foreign_history(engine)
         names = set(history.applied_names(engine))
         rows = {row.name: row for row in journal.read(engine)}
         ordinal = max((row.ordinal for row in rows.values()), default=0)
@@ -290,15 +300,3 @@ def _record_name(engine: Engine, state: FileState) -> None:
     text = state.applied_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     sql = engine.dialect.sql("INSERT INTO migrations (name, applied_at) VALUES (?, ?)")
     engine.write(sql, (state.name, text))
-
-
-def _refuse_foreign_history(engine: Engine) -> None:
-    """Refuse a table `migrations` that has names and is yet another program's."""
-    columns = {column.lower() for column in engine.columns("migrations")}
-    strange = sorted(columns - {"id", "name", "applied_at", "checksum"})
-    if strange:
-        raise MigrationRefused(
-            f"{engine.display_url} has a table migrations that is another program's; nothing was changed",
-            why=f"it has the columns {', '.join(strange)} besides id, name and applied_at",
-            hint="rename that table, then take the database over",
-        )

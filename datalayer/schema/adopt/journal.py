@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from datalayer.engine.connection import Engine
+from datalayer.schema.tokens import fold
 
 __all__ = ["Entry", "ForeignJournal", "Relation", "Source", "number_of"]
 
@@ -91,8 +92,8 @@ class Source:
         return self.engine.fetch_all(f"SELECT {names} FROM {place} ORDER BY {keys}")
 
     def other(self, name: str) -> Relation | None:
-        """Give the table of this name in the same schema, or None."""
-        found = (table for table in self.beside if table.name == name)
+        """Give the table of this name, in folded letters, in the same schema, or None."""
+        found = (table for table in self.beside if fold(table.name) == name)
         return next((table for table in found if table.schema == self.relation.schema), None)
 
 

@@ -192,6 +192,8 @@ def _completed(
     """Add what the journal leaves to the tool's own files: alembic's ancestors, Django's replaced names."""
     if journal.tool == "alembic":
         return _alembic(journal, folder)
+    if journal.tool == "drizzle":
+        return _drizzle(journal, folder), ()
     if journal.tool == "django":
         return _django(journal, folder, files), ()
     return journal, ()
@@ -204,6 +206,16 @@ def _alembic(journal: ForeignJournal, folder: Folder) -> tuple[ForeignJournal, t
     entries += [Entry(name) for name in missing]
     note = f"alembic's version file of {', '.join(missing)} is not there: what lies before it is not known"
     return replace(journal, entries=tuple(entries)), (note,) if missing else ()
+
+
+def _drizzle(journal: ForeignJournal, folder: Folder) -> ForeignJournal:
+    """Call the entries what the folder's journal calls them: drizzle keeps the time and no name."""
+    tags: dict[int | None, str] = {entry.when: entry.tag for entry in folder.journal or ()}
+    entries = (
+        replace(entry, name=tags.get(entry.when, entry.name)) if entry.name == entry.checksum else entry
+        for entry in journal.entries
+    )
+    return replace(journal, entries=tuple(entries))
 
 
 def _django(journal: ForeignJournal, folder: Folder, files: Sequence[MigrationFile]) -> ForeignJournal:

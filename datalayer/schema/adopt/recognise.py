@@ -125,6 +125,7 @@ TOOLS = (
         read_with_lock("name", "migration_time", "knex_migrations_lock"),
         also=("knex_migrations_lock",),
     ),
+    Tool("sequelize", "SequelizeMeta", _columns("name"), read_names("name", order="name")),
     Tool(
         "kysely",
         "kysely_migration",
@@ -188,7 +189,8 @@ def recognise(engine: Engine) -> list[ForeignJournal]:
 
 
 def _is_journal(tool: Tool, table: Relation, relations: Sequence[Relation], engine: Engine) -> bool:
-    if table.name != tool.table or not tool.columns <= table.columns or tool.lacks & table.columns:
+    has_columns = tool.columns <= table.columns and not tool.lacks & table.columns
+    if fold(table.name) != fold(tool.table) or not has_columns:
         return False
     if engine.dialect.name == "postgresql":
         # an own schema is shown; what is in the engine's has no need of it
@@ -196,7 +198,7 @@ def _is_journal(tool: Tool, table: Relation, relations: Sequence[Relation], engi
             return False
         if tool.name == "pgroll" and not table.schema:
             return False
-    neighbours = {other.name for other in relations if other.schema == table.schema}
+    neighbours = {fold(other.name) for other in relations if other.schema == table.schema}
     return (not tool.beside or tool.beside in neighbours) and tool.without not in neighbours
 
 
@@ -206,7 +208,7 @@ def _own_tables(tool: Tool, table: Relation) -> tuple[str, ...]:
 
 def _relations(engine: Engine) -> list[Relation]:
     """Read the columns of all tables whose name one of the tools uses."""
-    wanted = {name for tool in TOOLS for name in (tool.table, tool.beside, *tool.also) if name}
+    wanted = {fold(name) for tool in TOOLS for name in (tool.table, tool.beside, *tool.also) if name}
     found: dict[tuple[str, str], set[str]] = {}
     for schema, name, column in _column_rows(engine, wanted):
         found.setdefault((schema, name), set()).add(column)
@@ -220,13 +222,13 @@ def _column_rows(engine: Engine, wanted: set[str]) -> Iterator[tuple[str, str, s
             # the columns of a virtual table may need a module that is not there
             if fold(str(table)) in wanted:
                 for (column,) in engine.fetch_all("SELECT name FROM pragma_table_xinfo(?, 'main')", (table,)):
-                    yield "", fold(str(table)), fold(str(column))
+                    yield "", str(table), fold(str(column))
         return
     schemas = sorted({schema for tool in TOOLS for schema in tool.schemas})
     rows = engine.fetch_all(
         "SELECT n.nspname, c.relname, a.attname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) AND c.relname = ANY(%s) ORDER BY 1, 2",
+        " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) AND lower(c.relname) = ANY(%s) ORDER BY 1, 2",
         ([engine.schema_name, *schemas], sorted(wanted)),
     )
     for schema, table, column in rows:

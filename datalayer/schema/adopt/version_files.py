@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-__all__ = ["Revision", "ancestors", "has_function", "read_replaces", "read_revisions"]
+__all__ = ["Revision", "ancestors", "read_replaces", "read_revisions", "takes_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,28 @@ def read_replaces(source: str) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def has_function(source: str, name: str) -> bool:
-    """Say whether a file defines, imports or assigns a function of this name for all of it."""
+def takes_store(source: str) -> bool:
+    """Say whether a file has a function `up` that can be called with a store alone, defined or imported."""
     for node in _parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return True
+        if isinstance(node, ast.FunctionDef) and node.name == "up":
+            return _takes_one(node.args)
         if isinstance(node, ast.Import | ast.ImportFrom) and any(
-            name in (alias.asname, alias.name) for alias in node.names
+            "up" in (alias.asname, alias.name) for alias in node.names
         ):
             return True
         if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == name for target in node.targets
+            isinstance(target, ast.Name) and target.id == "up" for target in node.targets
         ):
             return True
     return False
+
+
+def _takes_one(arguments: ast.arguments) -> bool:
+    """Say whether one value is enough; peewee's up(migrator, db) wants two."""
+    places = [*arguments.posonlyargs, *arguments.args]
+    needed = len(places) - len(arguments.defaults)
+    has_room = bool(places) or arguments.vararg is not None
+    return has_room and needed <= 1 and all(default is not None for default in arguments.kw_defaults)
 
 
 def _revisions_in(place: Path) -> Iterator[Revision]:

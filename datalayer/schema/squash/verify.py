@@ -15,6 +15,7 @@ from pathlib import Path
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import catalog
+from datalayer.schema.adopt.version_files import takes_store
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, MigrationFile, read_script
@@ -55,7 +56,7 @@ class Verification:
     | V003 | warning | the consolidated file is not the text that squash writes |
     | V004 | error | a file of which a run has applied only a part |
     | V005 | info | a table or view that no file makes |
-    | V006 | error | an applied file fails when it is run again on an empty database |
+    | V006 | error | an applied file fails when run again on an empty database, or is another tool's |
     | J001, J002, J004, J005 | | as in `migrations validate` |
     """
 
@@ -153,6 +154,11 @@ def _drift(
     engine: Engine, folder: Folder, applied: Sequence[MigrationFile], store_of: StoreOf | None
 ) -> _Drift:
     """Compare with a replay by the engine whose SQL the files hold; of plain files that is a guess."""
+    foreign = next((f for f in applied if f.kind == "python" and not takes_store(f.read())), None)
+    if foreign is not None:
+        words = f"{foreign.label} is written for another tool, so what the files make is not known"
+        fix = "write it as .sql, or as up(store), to have the database compared"
+        return [RuleFinding("V006", "error", str(foreign.source), 1, words, fix)], ()
     if engine.dialect.name == "sqlite":
         return _against_memory(engine, folder, applied, store_of)
     is_sqlite = guess_dialect(folder) == "sqlite"
@@ -185,7 +191,7 @@ def _against_memory(
     with engine.transaction(read=True):
         if engine.dialect.name == "sqlite":
             live = read(engine.connection())
-            found = differences(_without_journal(expected), _without_journal(live))
+            found = _of_own_tables(differences(_without_journal(expected), _without_journal(live)))
         else:
             schema = _without_journal(expected)
             found = catalog.compare(schema, derive(schema), catalog.read(engine))
@@ -206,6 +212,12 @@ def _broken_file(folder: Folder, exc: MigrationRefused) -> RuleFinding:
 def _without_journal(schema: Schema) -> Schema:
     tables = tuple(table for table in schema.tables if fold(table.name) not in JOURNAL_TABLES)
     return dataclasses.replace(schema, tables=tables)
+
+
+def _of_own_tables(found: Sequence[Difference]) -> list[Difference]:
+    """Leave out the indexes and triggers of tables that no file makes: they are as much another program's."""
+    strange = {fold(one.name) for one in found if one.change == "extra" and one.kind in ("table", "view")}
+    return [one for one in found if one.kind in ("table", "view") or fold(one.table) not in strange]
 
 
 def _of_difference(folder: Folder, one: Difference) -> RuleFinding:

@@ -128,6 +128,19 @@ def test_an_edited_drizzle_file_is_found_by_its_time(memory: Engine, tmp_path: P
     assert [(each["id"], each["severity"]) for each in found.findings] == [("J001", "error")]
 
 
+def test_a_drizzle_file_that_is_gone_has_the_name_that_the_folder_s_journal_knows(
+    memory: Engine, tmp_path: Path
+) -> None:
+    folder = drizzle_folder(tmp_path / "drizzle", DRIZZLE)
+    drizzle_database(memory, [(sha256(text), when) for when, text in DRIZZLE.values()])
+    (tmp_path / "drizzle" / "0002_posts.sql").unlink()
+    memory.write("CREATE TABLE users (id integer PRIMARY KEY)")
+
+    found = adopt(memory, folder, apply=False)
+
+    assert [name for _, name in found.without_file] == ["0002_posts"]
+
+
 def test_two_drizzle_files_of_one_content_stay_two(tmp_path: Path) -> None:
     text = "-- Custom SQL migration file, put your code below! --"
     folder = drizzle_folder(tmp_path / "drizzle", {"0000_a": (1, text), "0001_b": (2, text)})

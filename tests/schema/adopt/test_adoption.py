@@ -41,7 +41,8 @@ def ids(found: Adoption) -> list[object]:
 
 
 def dump(engine: Engine, table: str) -> list[tuple[object, ...]]:
-    return engine.fetch_all(f"SELECT * FROM {table}")
+    place = ".".join(map(engine.dialect.quote, table.split(".")))
+    return engine.fetch_all(f"SELECT * FROM {place}")
 
 
 @pytest.mark.parametrize("case", BY_NAME, ids=lambda case: case.label)
@@ -265,11 +266,23 @@ def test_another_programs_table_called_migrations_is_left_alone(
         "CREATE TABLE migrations (id INTEGER PRIMARY KEY, timestamp bigint NOT NULL, name TEXT NOT NULL)"
     )
 
-    with pytest.raises(MigrationRefused, match="another program's"):
-        adopt(memory, folder, apply=True)
+    for act in (
+        lambda: adopt(memory, folder, apply=False),
+        lambda: adopt(memory, folder, apply=True),
+        lambda: migrate(memory, target_of(folder=str(folder.root))),
+    ):
+        with pytest.raises(MigrationRefused, match="another program's"):
+            act()
 
     assert not memory.columns("migrations_journal")
     assert dump(memory, "migrations") == []
+
+
+def test_a_folder_without_migrations_is_refused(memory: Engine, tmp_path: Path) -> None:
+    (tmp_path / "aaa111aaa111_users.py").touch()
+
+    with pytest.raises(MigrationRefused, match="has no migrations"):
+        adopt(memory, Folder(tmp_path), apply=False)
 
 
 def test_it_cannot_run_inside_a_transaction(memory: Engine, folder: Folder) -> None:
@@ -339,7 +352,9 @@ def test_many_at_once_take_it_over_once(engine: Engine, folder: Folder, apply_fi
     [
         ("class Migration(migrations.Migration):\n    operations = []\n", ["A006"]),
         ("def migrate(migrator, database, fake=False):\n    pass\n", ["A006"]),
-        ("def up(store):\n    pass\n", []),
+        ("def up(migrator, db):\n    pass\n", ["A006"]),
+        ("def up(store, *, dry):\n    pass\n", ["A006"]),
+        ("def up(store, times=2):\n    pass\n", []),
         ("from steps import fill as up\n", []),
         ("up = print\n", []),
     ],
