@@ -6,13 +6,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 from datalayer.schema.declaration import ForeignKey
 from datalayer.schema.snapshot import Schema
 from datalayer.schema.tokens import Statement, fold, quote, significant, tokenize, unquote
 from datalayer.schema.validate.defaults import checks_of, first_failing
 from datalayer.schema.validate.finding import Severity
-from datalayer.schema.validate.postgres_block import unfolded
+from datalayer.schema.validate.postgres_block import is_plain, unfolded
 from datalayer.schema.validate.postgres_model import Event
 from datalayer.schema.validate.postgres_type import name_of
 from datalayer.schema.validate.recreate import LOOSENING
@@ -396,10 +397,13 @@ def _is_emptied(event: Event) -> bool:
 def _is_filled(event: Event) -> bool:
     """Say whether the file wrote to the column before: by UPDATE, in a block, a query, or by a call."""
     wanted = {event.change.table.rpartition(".")[2], event.change.name}
-    for statement in event.source.statements:
-        if statement is event.statement:
-            return _is_emptied(event)
-        if statement.verb in ("UPDATE", "WITH", "MERGE", "DO") and wanted <= _words_in(statement):
+    if event.statement is not event.inner and not is_plain(event.statement):
+        return True
+    for one in _before_in_file(event):
+        if one.verb in ("UPDATE", "WITH", "MERGE") and wanted <= _words_in(one):
+            return True
+    for statement in takewhile(lambda one: one is not event.statement, event.source.statements):
+        if statement.verb == "DO" and wanted <= _words_in(statement):
             return True
         # what a call does stands elsewhere
         if statement.verb == "CALL" or (statement.verb == "SELECT" and "(" in statement.text):

@@ -108,11 +108,16 @@ def _without_entry(subject: Subject) -> Iterator[Hit]:
         elif problem.kind == "repeatable":
             message = f"{problem.name} is one that flyway runs whenever it changes; a run here passes it over"
             yield Hit(problem.path, 1, message, "write what it holds as a file with a version", "warning")
-        elif problem.kind == "no number":
-            message = f"{problem.name} is not called like a migration, so it is never applied"
-            fix = "call it 0001_name.sql, with the number of its place, or move it out of the folder"
-            # a folder of nothing else is another tool's, or not the one that was meant
-            yield Hit(problem.path, 1, message, fix, "warning" if subject.sources else "error")
+    strays = [problem for problem in subject.folder.problems() if problem.kind == "no number"]
+    fix = "call it 0001_name.sql, with the number of its place, or move it out of the folder"
+    if strays and not subject.sources:
+        # another tool's folder, or not the one that was meant
+        message = f"none of {len(strays)} SQL files is called like a migration: none is ever applied"
+        yield Hit(strays[0].path, 1, message, fix)
+        return
+    for problem in strays:
+        message = f"{problem.name} is not called like a migration, so it is never applied"
+        yield Hit(problem.path, 1, message, fix, "warning")
 
 
 def _line_of_tag(subject: Subject, tag: str, *, last: bool = False) -> int:
