@@ -187,7 +187,11 @@ def from_postgres(exc: Any, where: str) -> DataLayerError:
     if state in ("25P02", "25P03", "25P04"):
         return TransactionDied(f"the transaction on {where} has ended", why=message, hint="begin a new one")
     if state == "25006":
-        return DatabaseUnavailable(f"{where} cannot be written", why="the transaction or server is read-only")
+        return DatabaseUnavailable(
+            f"{where} cannot be written",
+            why=f"the server, the role or the transaction is read-only: {message}",
+            hint="connect to the primary server, or as a role whose default_transaction_read_only is off",
+        )
     if state == "42501":
         return DatabaseUnavailable(
             f"{where} cannot be used", why=message, hint="ask for the right, or use another user"

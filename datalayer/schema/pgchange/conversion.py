@@ -15,6 +15,7 @@ __all__ = ["Conversion", "column_type"]
 _WHOLE = {"smallint", "integer", "bigint"}
 _NUMBERS = _WHOLE | {"numeric", "real", "double precision"}
 _TEXTS = {"text", "character varying", "character", "name", "citext"}
+_STEADY = _WHOLE | _TEXTS | {"numeric", "boolean", "json", "jsonb", "uuid"}
 _TIMES = {"timestamp without time zone", "timestamp with time zone"}
 _UTC_FORM = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _UTC_TEXT = r"'^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]00(:?00)?)$'"
@@ -79,6 +80,17 @@ class Conversion:
         old, new = _base(self.before.type), _base(self.after.type)
         return self.before.collation != self.after.collation or (old != new and old in _TIMES)
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether every session converts alike, whatever its time zone, date style and digits of floats."""
+        old, new = _base(self.before.type), _base(self.after.type)
+        return {old, new} <= _STEADY or {old, new} <= _NUMBERS - {"numeric"}
+
+    @property
+    def argument(self) -> str:
+        """The old type as functions have it: without sizes."""
+        return _base(self.before.type)
+
     def value(self, sql: str) -> str:
         """Give the expression of the new value for one of the old."""
         old, new, type_ = _base(self.before.type), _base(self.after.type), self.after.type
@@ -98,7 +110,7 @@ class Conversion:
         return f"{sql}::text::{type_}" if is_by_text else f"{sql}::{type_}"
 
     def unreadable(self, sql: str) -> str | None:
-        """Give the condition of old values that the new type does not take (PostgreSQL 16), or None."""
+        """Give the condition of old values that the new type does not take, as PostgreSQL 16 says it, or None."""
         old, new, type_ = _base(self.before.type), _base(self.after.type), self.after.type
         literal = type_.replace("'", "''")
         if old in _TEXTS and new not in _TEXTS | {"bytea"}:

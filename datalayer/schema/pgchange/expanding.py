@@ -11,13 +11,26 @@ from datalayer.schema.pgchange.action import EXCLUSIVE, WEAK, Stage
 from datalayer.schema.pgchange.change import Change
 from datalayer.schema.pgchange.conversion import column_type
 from datalayer.schema.pgchange.draft import Draft, Key, add_rule, strongest
-from datalayer.schema.pgchange.filling import converted, has_not_null_rules, not_null_rule, prove_not_null
+from datalayer.schema.pgchange.filling import has_not_null_rules, not_null_rule, prove_not_null, with_default
 from datalayer.schema.pgchange.indexing import key_drops, put_in_place, to_build
 from datalayer.schema.pgchange.names import rename_in, temporary
 from datalayer.schema.pgchange.statements import default_text, numbered, sequence_name
 from datalayer.schema.tokens import quote
 
 __all__ = ["plan_expansion"]
+
+# what our session has: the trigger and the proof run in sessions of others too
+_SETTINGS = "".join(
+    f" SET {name} FROM CURRENT"
+    for name in (
+        "search_path",
+        "TimeZone",
+        "DateStyle",
+        "IntervalStyle",
+        "extra_float_digits",
+        "bytea_output",
+    )
+)
 
 
 def plan_expansion(draft: Draft) -> None:
@@ -48,18 +61,22 @@ def _expand(draft: Draft, change: Change) -> None:
     name = draft.expanded[table, change.name]
     function = trigger = temporary("trigger", table, change.name, after.type, after.collation or "")
     signature = f"{quote(function)}()"
-    draft.used |= {(table, name), (table, trigger), ("", signature)}
+    draft.used |= {(table, name), (table, trigger), ("", signature), ("", _converter(draft, change) or "")}
     statements: list[str] = []
     if (table, name) not in draft.left.columns:
         statements.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {column_type(after)}")
     if (table, trigger) not in draft.left.triggers:
-        value = converted(draft, table, change.before, after, f"NEW.{quote(change.name)}")
-        tag = "$body$"
-        while tag in value:
-            tag = f"$_{tag[1:]}"
+        settings, converter = "", _converter(draft, change)
+        if converter is not None:
+            settings = _SETTINGS
+            value = draft.projection.conversion(change.before, after).value("$1")
+            head = f"CREATE OR REPLACE FUNCTION {converter} RETURNS {after.type} LANGUAGE sql{settings}"
+            statements.append(f"{head} AS {_dollar_quoted(f'SELECT {value}')}")
+        value = _value(draft, change, f"NEW.{quote(change.name)}")
+        value = with_default(change.before, after, value)
+        body = _dollar_quoted(f" BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END ")
         statements.append(
-            f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql AS"
-            f" {tag} BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END {tag}"
+            f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql{settings} AS {body}"
         )
         statements.append(
             f"CREATE TRIGGER {quote(trigger)} BEFORE INSERT OR UPDATE ON {quote(table)}"
@@ -69,11 +86,35 @@ def _expand(draft: Draft, change: Change) -> None:
         draft.add(Stage.EXPAND, ("column", change.name, table), statements, group=f"expand {table}")
 
 
+def _converter(draft: Draft, change: Change) -> str | None:
+    """Give the signature of the function by which every session converts as ours does; None where all do."""
+    conversion = draft.projection.conversion(change.before, change.after)
+    if conversion.is_steady:
+        return None
+    parts = ("value", change.table, change.name, change.after.type, change.after.collation or "")
+    return f"{quote(temporary(*parts))}({conversion.argument})"
+
+
+def _value(draft: Draft, change: Change, sql: str) -> str:
+    """Write the new value for an old one, for sessions of others."""
+    converter = _converter(draft, change)
+    if converter is None:
+        return draft.projection.conversion(change.before, change.after).value(sql)
+    return f"{converter.rpartition('(')[0]}({sql})"
+
+
+def _dollar_quoted(text: str) -> str:
+    tag = "$body$"
+    while tag in text:
+        tag = f"$_{tag[1:]}"
+    return f"{tag}{text}{tag}"
+
+
 def _prove(draft: Draft, change: Change) -> None:
     """Plan the proof that the new column says what the old one does, and its NOT NULL."""
     table, name = change.table, draft.expanded[change.table, change.name]
     old, new = quote(change.name), quote(name)
-    value = draft.projection.conversion(change.before, change.after).value(old)
+    value = _value(draft, change, old)
     rule_name = temporary("proof", table, change.name, change.after.type)
     rule = CatalogConstraint(rule_name, "c", f"CHECK ({old} IS NULL OR ({new} = {value}) IS TRUE)", True)
     _temporary_rule(draft, table, rule, ("column", change.name), rule_name)
@@ -125,7 +166,7 @@ def _swap(draft: Draft, table: str) -> tuple[list[str], list[Key]]:
     for change in draft.of(table, "type"):
         if change.name not in stand_in:
             continue
-        statements += _replace(table, change, stand_in[change.name])
+        statements += _replace(draft, change, stand_in[change.name])
         statements += _name_not_null(draft, change, stand_in[change.name])
     for rule, name, _ in _moving_checks(draft, table):
         if rule.name in found.constraints and not set(found.constraints[rule.name].columns) & set(stand_in):
@@ -158,7 +199,8 @@ def _rename_rule(table: str, old: str, new: str) -> list[str]:
     return [f"ALTER TABLE {quote(table)} RENAME CONSTRAINT {quote(old)} TO {quote(new)}"]
 
 
-def _replace(table: str, change: Change, name: str) -> list[str]:
+def _replace(draft: Draft, change: Change, name: str) -> list[str]:
+    table, converter = change.table, _converter(draft, change)
     before: CatalogColumn = change.before
     after: CatalogColumn = change.after
     alter = f"ALTER TABLE {quote(table)}"
@@ -170,6 +212,8 @@ def _replace(table: str, change: Change, name: str) -> list[str]:
         f"{alter} DROP COLUMN {quote(change.name)}",
         f"{alter} RENAME COLUMN {quote(name)} TO {quote(change.name)}",
     ]
+    if converter is not None:
+        statements.append(f"DROP FUNCTION {converter}")
     if after.identity:
         statements.append(sequence_name(table, change.name))
     elif after.default is not None:

@@ -9,15 +9,19 @@ from datalayer.schema.pgchange.names import temporary
 from datalayer.schema.pgchange.statements import alter_column
 from datalayer.schema.tokens import quote
 
-__all__ = ["converted", "has_not_null_rules", "not_null_rule", "plan_filling", "prove_not_null"]
+__all__ = ["has_not_null_rules", "not_null_rule", "plan_filling", "prove_not_null", "with_default"]
 
 _HAS_NOT_NULL_RULES = 180_000
 _NAME_BYTES = 63
 
 
-def converted(draft: Draft, table: str, before: CatalogColumn, after: CatalogColumn, sql: str) -> str:
+def _converted(draft: Draft, before: CatalogColumn, after: CatalogColumn, sql: str) -> str:
     """Write a value of the old type as one of the new, with the default where there must be one."""
-    value = draft.projection.conversion(before, after).value(sql)
+    return with_default(before, after, draft.projection.conversion(before, after).value(sql))
+
+
+def with_default(before: CatalogColumn, after: CatalogColumn, value: str) -> str:
+    """Put the default in the place of a NULL where there must be a value from now on."""
     return f"coalesce({value}, {after.default})" if _takes_default(before, after) else value
 
 
@@ -51,7 +55,7 @@ def plan_filling(draft: Draft, table: str) -> None:
         if stand_in is None:
             continue
         name = quote(change.name)
-        sets.append((stand_in, converted(draft, table, change.before, change.after, name)))
+        sets.append((stand_in, _converted(draft, change.before, change.after, name)))
         is_filled = _takes_default(change.before, change.after)
         conditions.append(f"{quote(stand_in)} IS NULL" + ("" if is_filled else f" AND {name} IS NOT NULL"))
     if sets:

@@ -12,6 +12,7 @@ from datalayer.errors import DatabaseBusy, DatabaseUnavailable, DataLayerError
 from datalayer.schema.catalog import CatalogColumn, CatalogConstraint, CatalogIndex, CatalogTable
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.pgchange.change import Change, names_in_the_way, retyped_columns
+from datalayer.schema.pgchange.conversion import Conversion
 from datalayer.schema.pgchange.dependents import dependents
 from datalayer.schema.pgchange.names import mentions
 from datalayer.schema.pgchange.projection import Projection
@@ -22,6 +23,10 @@ __all__ = ["Finding", "obstacles"]
 
 _MOST_ROWS = 10
 _HAS_INPUT_CHECK = 160_000
+# pg_input_is_valid() of older servers, for one type
+_INPUT_CHECK = """CREATE OR REPLACE FUNCTION pg_temp.pg_input_is_valid(text, text) RETURNS boolean
+LANGUAGE plpgsql AS $body$ BEGIN PERFORM $1::{type}; RETURN true;
+EXCEPTION WHEN OTHERS THEN RETURN false; END $body$"""
 
 Finding = dict[str, object]
 
@@ -187,10 +192,10 @@ def _changed_values(look: _Look, change: Change) -> Iterator[Finding]:
     conversion = projection.conversion(change.before, change.after)
     name = projection.renames.column_before(change.table, change.name)
     live = f"o.{quote(name)}"
-    knows = look.session.server_version >= _HAS_INPUT_CHECK
-    unreadable, loses = conversion.unreadable(live) if knows else None, conversion.loses(live)
     if conversion.is_in_place:
         return
+    unreadable = _unreadable(look.session, conversion, live)
+    value, loses = conversion.value(live), conversion.loses(live)
     keys = projection.keys(change.table)
     names = [*(key for key, _ in keys), name]
     chosen = ", ".join([*(expression for _, expression in keys), live])
@@ -199,19 +204,31 @@ def _changed_values(look: _Look, change: Change) -> Iterator[Finding]:
         source = projection.source(change.table, f"{unreadable} AND {live} IS NOT NULL")
         sql = f"SELECT {chosen}, count(*) OVER () FROM {source}"
         message = f"{name} cannot become {change.after.type}"
-        wrong = list(look.find("changed-value", (table, name), message, sql, names))
-        if wrong:
-            yield from wrong
-            return
-    if loses is None:
+        yield from look.find("changed-value", (table, name), message, sql, names)
+    if loses is None or look.consent.allow_data_loss:
         # every value is tried nevertheless: what cannot be converted must be known before anything is changed
-        loses = f"{conversion.value(live)} IS NULL"
-    elif look.consent.allow_data_loss:
-        return
-    condition = f"CASE WHEN {live} IS NULL THEN false ELSE {loses} END"
+        loses = f"{value} IS NULL"
+    elif value not in loses:
+        loses = f"{value} IS NULL OR {loses}"
+    passed_over = f"{live} IS NULL" + (f" OR {unreadable}" if unreadable else "")
+    condition = f"CASE WHEN {passed_over} THEN false ELSE {loses} END"
     sql = f"SELECT {chosen}, count(*) OVER () FROM {projection.source(change.table, condition)}"
     message = f"{name} would not be the same as {change.after.type}"
     yield from look.find("changed-value", (table, name), message, sql, names)
+
+
+def _unreadable(session: Session, conversion: Conversion, sql: str) -> str | None:
+    """Give the condition of values that the new type does not take, by the means that the server has."""
+    condition = conversion.unreadable(sql)
+    if condition is None or session.server_version >= _HAS_INPUT_CHECK:
+        return condition
+    try:
+        # gone with the connection
+        session.execute(_INPUT_CHECK.format(type=conversion.after.type))
+    except (DatabaseBusy, DatabaseUnavailable):
+        # no temporary things here: the first such value ends the search, and is told
+        return None
+    return condition.replace("pg_input_is_valid(", "pg_temp.pg_input_is_valid(")
 
 
 def _recomputed(look: _Look, change: Change) -> Iterator[Finding]:

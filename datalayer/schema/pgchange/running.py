@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import groupby
 from time import monotonic
 
+from datalayer.engine.translate import StatementRefused
 from datalayer.errors import (
     CheckViolation,
     ConstraintViolation,
@@ -62,8 +63,10 @@ class Runner:
             together = [action for _, action in part]
             try:
                 self._run_group(together)
-            except ConstraintViolation as exc:
-                raise _interrupted(self.session, together[0], str(exc)) from exc
+            except (ConstraintViolation, StatementRefused) as exc:
+                # what depends on it stands in PostgreSQL's own words; those of a violation have values in them
+                told = exc.__cause__ if isinstance(exc, StatementRefused) else None
+                raise _interrupted(self.session, together[0], " ".join(str(told or exc).split())) from exc
             except DatabaseBusy as exc:
                 raise self._who_is_in_the_way(together, exc) from exc
 

@@ -20,6 +20,23 @@ __all__ = ["LOCK_WAIT_S", "Session"]
 # the longest that a statement waits for a lock, and so that others wait behind it
 LOCK_WAIT_S = 2.0
 _FIRST_WAIT_S = 0.1
+# whatever a role or database has: no limit but our own, and values, texts and rows as they are. Without
+# row_security a policy that hides rows is an error.
+_SETTINGS = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "default_transaction_isolation": "'read committed'",
+    "default_transaction_deferrable": "off",
+    "DateStyle": "'ISO, MDY'",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "row_security": "off",
+}
 
 
 class Session:
@@ -36,9 +53,10 @@ class Session:
         self._connection = self._engine.open_extra()
         # a plan prepared before a change of its table does not fit afterwards
         self._connection.prepare_threshold = None
-        self.execute("SET statement_timeout = 0")
-        self.execute("SET idle_in_transaction_session_timeout = 0")
         self.server_version = int(self.fetch_all("SHOW server_version_num")[0][0])
+        rows = self.fetch_all("SELECT name FROM pg_settings WHERE name = ANY(%s)", (list(_SETTINGS),))
+        for (name,) in rows:
+            self.execute(f"SET {name} = {_SETTINGS[name]}")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterator
+from itertools import groupby
 from time import monotonic
 from typing import Any
 
 import psycopg
 import pytest
-from schema.pgchange.cases import PG_T, ROWS, table
+from schema.pgchange.cases import PG_T, ROWS, UTC, table
 from schema.pgchange.made import derived_of, schema_with
 from schema.pgchange.oracle import connected, rows_of, run, shape_of
 from support.processes import run_together, worker
@@ -15,6 +16,7 @@ from support.waiting import wait_until
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.change.consent import Consent
+from datalayer.schema.pgchange.action import Stage
 from datalayer.schema.pgchange.migrate import migrate_existing, prepare
 from datalayer.schema.pgchange.running import Runner
 from datalayer.schema.pgchange.session import LOCK_WAIT_S, Session
@@ -159,6 +161,41 @@ def test_a_null_written_between_filling_and_rule_gets_the_default(url: str) -> N
                 run(connection, "INSERT INTO t VALUES (9, NULL, 'late')")
 
         assert rows_of(connection, "t", "id, n")[-1] == (9, 5)
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new", "wanted"),
+    [
+        ("date", "DATE '2026-02-01'", "TEXT", "2026-02-01"),
+        ("date", "DATE '2026-02-01'", UTC, "2026-02-01 00:00:00+00"),
+        ("double precision", "0.1::float8 + 0.2", "TEXT", "0.30000000000000004"),
+        ("interval", "'1 day'", "TEXT", "1 day"),
+    ],
+)
+def test_what_others_write_meanwhile_is_converted_as_our_session_does(
+    url: str, old: str, value: str, new: str, wanted: str
+) -> None:
+    """Neither the time zone and styles of a writer's session nor those of the migrator's role count."""
+    theirs = "TimeZone = 'America/New_York'; SET DateStyle = 'SQL, DMY'; SET IntervalStyle = iso_8601"
+    write = f"INSERT INTO t (x) VALUES ({value})"
+    ours = f"{url}{'&' if '?' in url else '?'}options=-c%20extra_float_digits%3D-5"
+    with (
+        schema_with(ours, PG_T.format(type=old), write) as engine,
+        connected(url, engine.schema_name) as connection,
+        connected(url, engine.schema_name) as writer,
+        Session(engine) as session,
+    ):
+        run(writer, f"SET {theirs}; SET extra_float_digits = -5; SET search_path = pg_catalog")
+        after = derived_of(f"CREATE TABLE t (id INTEGER PRIMARY KEY, x {new});")
+        prepared = prepare(session, read_wanted(session, after), _NO_WORD, exact=True)
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+        for stage, actions in groupby(prepared.actions, lambda action: action.stage):
+            if stage == Stage.SWAP:
+                run(writer, write.replace("INTO t", f"INTO {engine.schema_name}.t"))
+            runner.run(list(actions))
+
+        assert rows_of(connection, "t", "x::text") == [(wanted,), (wanted,)]
+        assert leftovers(connection, engine.schema_name) == 0
 
 
 def test_an_index_that_fails_leaves_nothing_and_can_be_made_later(url: str) -> None:
