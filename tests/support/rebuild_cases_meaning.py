@@ -111,6 +111,16 @@ def _put_in_place() -> Iterator[Case]:
         refused=("t", "1"),
     )
     yield pair(
+        "a key of a table without rowids is computed from now on",
+        "(a, b, PRIMARY KEY (a)) WITHOUT ROWID",
+        "(a AS (b), b)",
+        "(1, 1), (2, 3)",
+        refused=("t", "a", "3"),
+    )
+    yield pair(
+        "a text of a large number becomes one", "(a)", "(a INTEGER)", "('1.0e+16')", refused=("t", "a")
+    )
+    yield pair(
         "a text becomes the rowid",
         "(a, b)",
         "(a INTEGER PRIMARY KEY, b)",

@@ -21,6 +21,7 @@ from datalayer.schema.change.copying import (
     changed_rows,
     copy,
     count_rows,
+    has_key_in_common,
     is_complete,
 )
 from datalayer.schema.change.defaults import settle_defaults
@@ -180,11 +181,22 @@ def _rebuild(work: _Work, change: Change) -> None:
     released = frozenset(_released(pair, work.consent))
     if not is_complete(connection, pair, old, rows, may_change=released):
         raise _changed(connection, pair, old, released)
+    if rows and not has_key_in_common(pair):
+        _refuse_conversions(connection, pair, old, released)
     work.run(f"DROP TABLE {quote(old)}")
     work.rows[fold(pair.wanted.name)] = rows
     found = list(_of_computed(connection, pair))
     if found:
         raise refuse(found, "correct these rows, or the schema")
+
+
+def _refuse_conversions(
+    connection: sqlite3.Connection, pair: Pair, old: str, released: frozenset[str]
+) -> None:
+    """Refuse what would be other values, told beforehand: new rows cannot be held beside the old ones."""
+    found = [one for one in breaches.lossy(connection, pair, old) if one.object not in released]
+    if found:
+        raise refuse(found, "correct these rows, keep the type, or say --allow-data-loss")
 
 
 def _of_computed(connection: sqlite3.Connection, pair: Pair) -> Iterator[Breach]:

@@ -33,6 +33,7 @@ __all__ = [
     "changed_rows",
     "copy",
     "count_rows",
+    "has_key_in_common",
     "is_complete",
     "same_after_conversion",
 ]
@@ -216,6 +217,11 @@ def _copy_row_by_row(
 
 
 # -- proof -----------------------------------------------------------------------------------------
+
+
+def has_key_in_common(pair: Pair) -> bool:
+    """Whether each old row finds its new one, so that `is_complete` compares all their values."""
+    return _both(pair, pair.found.name) is not None
 
 
 def _both(pair: Pair, old: str) -> str | None:

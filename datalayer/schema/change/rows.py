@@ -176,11 +176,18 @@ def as_stored(column: Column, table: Table, value: str) -> str:
     # a cast makes a number of any text; compared with one, only a text that is a number is taken as one
     number = f"CAST({value} AS NUMERIC)"
     is_number = f"+{value} = {number}"
-    converted = f"CAST({value} AS REAL)" if kind == "REAL" else number
+    converted = f"CAST({value} AS REAL)" if kind == "REAL" else _whole(number)
     return (
         f"CASE typeof({value}) WHEN 'text' THEN CASE WHEN {is_number} THEN {converted} ELSE {value} END"
         f" WHEN 'integer' THEN {converted} WHEN 'real' THEN {converted} ELSE {value} END"
     )
+
+
+def _whole(number: str) -> str:
+    """Give a number as an integer where it is one: an affinity does so further up than a cast."""
+    integer = f"CAST({number} AS INTEGER)"
+    inside = f"{number} > -9223372036854775808 AND {number} < 9223372036854775807"
+    return f"CASE WHEN {number} = {integer} AND {inside} THEN {integer} ELSE {number} END"
 
 
 def _unused(name: str, taken: set[str]) -> str:
