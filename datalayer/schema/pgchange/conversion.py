@@ -110,7 +110,7 @@ class Conversion:
         return f"{sql}::text::{type_}" if is_by_text else f"{sql}::{type_}"
 
     def unreadable(self, sql: str) -> str | None:
-        """Give the condition of old values that the new type does not take, as PostgreSQL 16 says it, or None."""
+        """Give the condition of old values that the new type does not take, or None; in PostgreSQL 16."""
         old, new, type_ = _base(self.before.type), _base(self.after.type), self.after.type
         literal = type_.replace("'", "''")
         if old in _TEXTS and new not in _TEXTS | {"bytea"}:

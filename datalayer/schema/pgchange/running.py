@@ -64,7 +64,7 @@ class Runner:
             try:
                 self._run_group(together)
             except (ConstraintViolation, StatementRefused) as exc:
-                # what depends on it stands in PostgreSQL's own words; those of a violation have values in them
+                # PostgreSQL's own words name what depends on it; those of a violation would have values
                 told = exc.__cause__ if isinstance(exc, StatementRefused) else None
                 raise _interrupted(self.session, together[0], " ".join(str(told or exc).split())) from exc
             except DatabaseBusy as exc:
