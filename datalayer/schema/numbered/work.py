@@ -27,6 +27,7 @@ from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES, JournalRow
 from datalayer.schema.numbered.manner import manner_of, opening
 from datalayer.schema.numbered.noop import NoOp, finding_of, no_op
+from datalayer.schema.numbered.one_transaction import one_transaction
 from datalayer.schema.numbered.pending import Finding, Pending, finding, pending, refuse_edited
 from datalayer.schema.numbered.python_file import StoreOf, Up, call_up, load_up, no_store
 from datalayer.schema.numbered.script import Dialect
@@ -284,7 +285,8 @@ class Work:
         if self._store is None and self._store_of is not None:
             self._store = self._store_of(self.engine)
         before = self._changes()
-        call_up(file, self._ups[file.name], self._store)
+        with one_transaction(self.engine, file):
+            call_up(file, self._ups[file.name], self._store)
         # PostgreSQL does not tell what `up` has changed
         done.rows = self._changes() - before if self.dialect == "sqlite" else None
         done.statements = 1

@@ -341,6 +341,31 @@ def test_a_python_file_that_cannot_be_run_is_refused_before_anything_is_changed(
     assert table_names(engine) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("yield", "is a generator, and so does nothing"),
+        ("return g()\nasync def g(): pass", "is asynchronous"),
+        ("raise SystemExit(0)", "0002_x.py:3: the migration 0002_x failed"),
+        ("store.engine.execute('SELECT nosuch FROM a')", "0002_x.py:3: the migration 0002_x failed"),
+        ("store.engine.connection().commit()", "ends the run's transaction by COMMIT"),
+        ("store.engine.execute('ROLLBACK')", "ends the run's transaction by"),
+    ],
+)
+def test_a_python_file_that_does_not_do_its_work_within_the_run_is_not_recorded(
+    engine: Engine, tmp_path: Path, body: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"def up(store):\n    print('told')\n    {body}\n"
+    files = {"0001_a.sql": "CREATE TABLE a (x INTEGER)", "0002_x.py": text}
+
+    with pytest.raises(MigrationRefused, match=message) as refused:
+        run(engine, make_folder(tmp_path / "m", files), store_of=Store)
+    assert "0002_x" not in history.applied_names(engine)
+    assert "nosuch" not in body or "nosuch" in str(refused.value.why)
+    # a generator and a coroutine have not begun
+    assert [*capsys.readouterr()] == ["", "" if "yield" in body else "told\n"]
+
+
 def test_a_python_file_without_anything_that_makes_a_store_is_refused(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(MigrationRefused, match="no store is there"):
         run(engine, make_folder(tmp_path / "m", {"0001_x.py": "def up(store): pass"}))
