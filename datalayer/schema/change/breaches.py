@@ -222,9 +222,17 @@ def broken_references(
     if parent is not None:
         owner, rows_there = parent
         names = key.parent_columns or tuple(key_columns(owner))
-        match = all_of([_leads_to(owner, name, column) for name, column in zip(names, columns)])
         there = replace(rows_there, alias="p")
-        condition += f" AND NOT EXISTS (SELECT 1 FROM {there.clause} WHERE {match})"
+        sought = [_sought(owner, name, column) for name, column in zip(names, columns)]
+        keys = [f"p.{quote(name)}" for name in names]
+        if there.is_in_place:
+            match = all_of([f"{key} = {value}" for key, value in zip(keys, sought)])
+            condition += f" AND NOT EXISTS (SELECT 1 FROM {there.clause} WHERE {match})"
+        else:
+            # what they will be has no index yet: collected once, they have
+            is_key = all_of([f"{key} IS NOT NULL" for key in keys])
+            known = f"SELECT {', '.join(keys)} FROM {there.clause} WHERE {is_key}"
+            condition += f" AND ({', '.join(sought)}) NOT IN ({known})"
     count, rows = replace(child, alias="c").find(connection, condition, key.columns)
     if count:
         name = key.name or ", ".join(key.columns)
@@ -232,10 +240,12 @@ def broken_references(
         yield Breach("foreign-key", table.name, name, count, message, rows)
 
 
-def _leads_to(parent: Table, name: str, value: str) -> str:
-    """Compare by the affinity and the collation of the parent's column alone (foreignkeys.html, 3)."""
+def _sought(parent: Table, name: str, value: str) -> str:
+    """Give a value in the affinity and the collation of the parent's column (foreignkeys.html, 3)."""
     column = parent.column(name)
-    return f"p.{quote(name)} = {as_stored(column, parent, f'+{value}') if column else value}"
+    if column is None:
+        return value
+    return f"({as_stored(column, parent, f'+{value}')}) COLLATE {quote(collation_of(column))}"
 
 
 def unique_keys(table: Table) -> Iterator[tuple[str, tuple[Term, ...], str | None]]:

@@ -44,6 +44,11 @@ class Rows:
     keys: tuple[tuple[str, str], ...]
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether this is a table itself, with its indexes."""
+        return not self.relation.startswith("(")
+
+    @property
     def clause(self) -> str:
         """The FROM clause."""
         return f"{self.relation} AS {quote(self.alias)}"
