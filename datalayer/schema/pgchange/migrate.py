@@ -20,6 +20,7 @@ from datalayer.schema.pgchange.action import Action, Size, Stage
 from datalayer.schema.pgchange.change import changes, retyped_columns
 from datalayer.schema.pgchange.draft import Draft
 from datalayer.schema.pgchange.leftovers import separate
+from datalayer.schema.pgchange.names import ident
 from datalayer.schema.pgchange.obstacles import Finding, obstacles
 from datalayer.schema.pgchange.planning import plan as plan_actions
 from datalayer.schema.pgchange.projection import Projection
@@ -156,6 +157,7 @@ def prepare(
         raise _refused(session, found_obstacles, suggestions(after, wanted.catalog))
     tables = {change.table: renames.table_before(change.table) for change in different}
     sizes = {new: _size(session, old) for new, old in tables.items() if old in found.tables}
+    _refuse_others_tables(session, [renames.table_before(name) for name in sizes])
     can_silence = _can_silence_triggers(session)
     draft = Draft(projection, wanted, different, sizes, left, session.server_version, exact, can_silence)
     return Prepared(tuple(plan_actions(draft)), sizes, can_silence)
@@ -196,6 +198,24 @@ def _size(session: Session, table: str) -> Size:
         explained = session.fetch_all(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {quote(table)}")
         rows = int(explained[0][0][0]["Plan"]["Plan Rows"])
     return Size(0 if is_empty else rows, size_bytes, is_empty)
+
+
+def _refuse_others_tables(session: Session, tables: Sequence[str]) -> None:
+    """Say before the first step that a table is another role's: only its owner may change it."""
+    rows = session.fetch_all(
+        "SELECT c.relname, pg_get_userbyid(c.relowner), current_user FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s)"
+        " AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+        (session.schema_name, list(tables)),
+    )
+    if rows:
+        table, owner, user = rows[0]
+        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+        raise DatabaseUnavailable(
+            f"{session.display_url}: no permission to change {table}{more}; nothing was changed",
+            why=f"it belongs to {owner}, and {user} is not a member of that role",
+            hint=f"connect as {owner}, or GRANT {ident(owner)} TO {ident(user)}",
+        )
 
 
 def _can_silence_triggers(session: Session) -> bool:

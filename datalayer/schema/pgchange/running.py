@@ -163,15 +163,19 @@ class Runner:
     def _who_is_in_the_way(self, actions: Sequence[Action], error: DatabaseBusy) -> DatabaseBusy:
         tables = sorted({table for action in actions for table in action.locks})
         rows = self.session.fetch_all(
-            "SELECT DISTINCT l.pid, coalesce(nullif(a.application_name, ''), a.usename, '?')"
+            "SELECT DISTINCT l.pid, coalesce(nullif(a.application_name, ''), a.usename, '?'), a.state,"
+            " extract(epoch FROM clock_timestamp() - a.xact_start)::integer"
             " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation"
             " WHERE l.granted AND l.pid <> pg_backend_pid() AND a.datname = current_database()"
             " AND c.relnamespace = quote_ident(%s)::regnamespace AND c.relname = ANY(%s) ORDER BY 1 LIMIT 5",
             (self.session.schema_name, tables),
         )
-        holders = ", ".join(f"process {pid} ({name})" for pid, name in rows)
+        holders = ", ".join(
+            f"process {pid} ({name}{f', {state} for {seconds} s' if state and seconds is not None else ''})"
+            for pid, name, state, seconds in rows
+        )
         return DatabaseBusy(
-            f"{self.session.display_url}: no lock on {', '.join(tables)} within {self.lock_timeout_s:g} s",
+            f"{self.session.display_url}: no lock on {', '.join(tables)} within {self.lock_timeout_s:.3g} s",
             why=f"held by {holders}" if holders else error.why,
             hint="run the same command again: it goes on where it stopped",
         )
