@@ -23,7 +23,7 @@ from datalayer.schema.adopt.shape import by_shape
 from datalayer.schema.backup import backup
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.losses import destroys
-from datalayer.schema.change.migrate import Wanted, perform, plan_change, unguarded
+from datalayer.schema.change.migrate import Wanted, looking, perform, plan_change, unguarded
 from datalayer.schema.change.planning import Plan
 from datalayer.schema.change.telling import foresee, steps_of
 from datalayer.schema.creation import (
@@ -346,7 +346,7 @@ class _Sqlite:
 
     def foretell(self, wanted: Wanted, *, plan: bool) -> tuple[Plan, tuple[Step, ...], tuple[str, ...]]:
         """Give the plan, its steps and the names to record, from one snapshot."""
-        with self.engine.transaction(read=True):
+        with self.engine.transaction(read=True), looking(self.connection):
             planned = self.plan(wanted)
             steps = steps_of(self.connection, planned, measured=plan)
             if plan:
@@ -357,8 +357,9 @@ class _Sqlite:
         """Plan once more, now that nobody else writes, and do it."""
         wanted, consent = self.wanted, self.call.consent
         assert wanted is not None
-        planned = self.plan(wanted)
-        steps, missing = steps_of(self.connection, planned, measured=False), self.call.unrecorded()
+        with looking(self.connection):
+            planned = self.plan(wanted)
+            steps, missing = steps_of(self.connection, planned, measured=False), self.call.unrecorded()
         kept = None
         if destroys(self.connection, planned, consent) and not consent.skip_backup and self.engine.path:
             kept = backup(self.engine).path

@@ -17,7 +17,6 @@ from datalayer.schema.change import breaches, external, numbering, schema_text
 from datalayer.schema.change.breaches import Breach, refuse
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.copying import (
-    Advance,
     changed_rows,
     copy,
     count_rows,
@@ -26,10 +25,16 @@ from datalayer.schema.change.copying import (
 )
 from datalayer.schema.change.defaults import settle_defaults
 from datalayer.schema.change.layout import converts, is_computed_anew
+from datalayer.schema.change.meter import Meter
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import default_expression, is_filled, quote
-from datalayer.schema.change.proving import check_references, check_what_is_kept, prove_schema
+from datalayer.schema.change.proving import (
+    check_references,
+    check_what_is_kept,
+    prove_schema,
+    references_to_look_at,
+)
 from datalayer.schema.snapshot import Column
 from datalayer.schema.tokens import fold
 from datalayer.schema.virtual import read_virtual
@@ -44,11 +49,11 @@ class _Work:
     connection: sqlite3.Connection
     plan: Plan
     consent: Consent
-    advance: Advance
+    meter: Meter
     order: Sequence[tuple[str, str]]
     # what a table is called while another one takes its name, by its folded name
     aside: dict[str, str] = field(default_factory=dict[str, str])
-    # rows of the tables made anew, by their folded names
+    # rows of the tables that are worked on, by their wanted names, folded
     rows: dict[str, int] = field(default_factory=dict[str, int])
 
     def run(self, sql: str) -> None:
@@ -60,7 +65,7 @@ def apply(
     plan: Plan,
     consent: Consent,
     order: Sequence[tuple[str, str]],
-    advance: Advance,
+    meter: Meter,
 ) -> None:
     """Do a plan. `order` are the (type, name) of the wanted schema's rows in sqlite_schema.
 
@@ -68,7 +73,8 @@ def apply(
     new rule refuses or that would change; sqlite3.Error for what the file refuses (full, read-only, damaged).
     """
     plan = settle_defaults(connection, plan)
-    work = _Work(connection, plan, consent, advance, order)
+    work = _Work(connection, plan, consent, meter, order)
+    meter.expect(_look_ahead(work))
     kept, indexed = numbering.remember(connection), external.right_ones(connection, plan)
     _drop_what_looks(work)
     _drop_gone(work)
@@ -86,9 +92,37 @@ def apply(
     _set_header(work)
     if schema_text.can_write(connection):
         schema_text.put_in_order(connection, order, _texts(plan))
-    check_references(connection, plan)
+    with meter.part(sum(_rows_of_references(work, change) for change in plan.changes)):
+        check_references(connection, plan)
     check_what_is_kept(connection, plan)
     prove_schema(connection, plan)
+
+
+def _look_ahead(work: _Work) -> int:
+    """Count the rows to work on, each as often as it will be: copied, proved, looked at, put into indexes."""
+    total = 0
+    for change in work.plan.changes:
+        table = change.pair.wanted
+        made = sum(fold(index.table) == fold(table.name) for index in work.plan.created_indexes)
+        times = 2 * (change.way == "rebuild") + made + _looks(change)
+        times += len(references_to_look_at(work.plan, change))
+        if times and table.kind == "table" and change.pair.found.kind == "table":
+            rows = work.rows[fold(table.name)] = count_rows(work.connection, change.pair.found.name)
+            total += rows * times
+    return total
+
+
+def _looks(change: Change) -> int:
+    """Count the times that the rows of a table are looked at where they are."""
+    if change.way not in ("alter", "scan"):
+        return 0
+    types = len(change.pair.wanted.columns) if change.becomes_strict else 0
+    return len(change.new_not_null) + len(change.new_checks) + types
+
+
+def _rows_of_references(work: _Work, change: Change) -> int:
+    rows = work.rows.get(fold(change.pair.wanted.name), 0)
+    return rows * len(references_to_look_at(work.plan, change))
 
 
 # -- out of the way --------------------------------------------------------------------------------
@@ -173,13 +207,13 @@ def _rebuild(work: _Work, change: Change) -> None:
     rows = _rows_to_keep(connection, pair, old)
     work.run(pair.wanted.sql)
     try:
-        copy(connection, pair, old, rows, work.advance)
+        copy(connection, pair, old, rows, work.meter)
     except (sqlite3.IntegrityError, sqlite3.OperationalError) as exc:
         if exc.sqlite_errorname == "SQLITE_ERROR" or isinstance(exc, sqlite3.IntegrityError):
             raise _explain(connection, pair, old, exc) from exc
         raise
     released = frozenset(_released(pair, work.consent))
-    if not is_complete(connection, pair, old, rows, may_change=released):
+    if not is_complete(connection, pair, old, rows, work.meter, may_change=released):
         raise _changed(connection, pair, old, released)
     if rows and not has_key_in_common(pair):
         _refuse_conversions(connection, pair, old, released)
@@ -312,7 +346,8 @@ def _retell(work: _Work) -> None:
     schema_text.retell(work.connection, texts)
     found: list[Breach] = []
     for change in work.plan.retold:
-        found += _scan(work.connection, change)
+        with work.meter.part(work.rows.get(fold(change.pair.wanted.name), 0) * _looks(change)):
+            found += _scan(work.connection, change)
     if found:
         raise refuse(found, "correct these rows, or the schema")
 
@@ -367,7 +402,7 @@ def _scan(connection: sqlite3.Connection, change: Change) -> Iterator[Breach]:
 def _make_indexes(work: _Work) -> None:
     for index in work.plan.created_indexes:
         try:
-            work.run(index.sql)
+            work.meter.run(index.sql, work.rows.get(fold(index.table), 0))
         except (sqlite3.IntegrityError, sqlite3.OperationalError) as exc:
             if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorname != "SQLITE_ERROR":
                 raise
@@ -382,7 +417,6 @@ def _make_indexes(work: _Work) -> None:
                     f"index {index.name} cannot be made; nothing was changed", why=str(exc)
                 ) from exc
             raise refuse(found, "correct these rows, or the schema") from exc
-        work.advance(work.rows.get(fold(index.table), 0))
 
 
 def _make_triggers(work: _Work) -> None:

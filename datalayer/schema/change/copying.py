@@ -7,10 +7,11 @@ Knows SQL and the connection, nothing of plans.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from datalayer.schema.change.layout import collation_of, converts
+from datalayer.schema.change.meter import Meter
 from datalayer.schema.change.pairing import Pair
 from datalayer.schema.change.projection import (
     all_of,
@@ -29,7 +30,6 @@ from datalayer.schema.tokens import fold
 from datalayer.schema.virtual import read_virtual
 
 __all__ = [
-    "Advance",
     "changed_rows",
     "copy",
     "count_rows",
@@ -38,9 +38,6 @@ __all__ = [
     "same_after_conversion",
 ]
 
-Advance = Callable[[int], object]
-"""Called with the number of rows done since the last call."""
-
 _CHUNK_ROWS = 100_000
 _KEYS_KIB = 16_384
 # a result has at most as many columns as a table, so a table of 2,000 leaves no room for the rowid
@@ -48,7 +45,7 @@ _KEYS_KIB = 16_384
 _MOST_COLUMNS = 2_000
 
 
-def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, advance: Advance) -> None:
+def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, meter: Meter) -> None:
     """Copy the table that is now called `old`, all of its `rows`, into the new table of `pair`.
 
     By name, with the old rowids, in the order in which the new table is stored: sorting first costs a seventh
@@ -69,18 +66,22 @@ def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, advanc
         if number is not None and len(names) > _MOST_COLUMNS:
             _copy_row_by_row(connection, old, number, into, expressions)
         elif number is None or order:
-            advance(connection.execute(f"{into} {select}{order}").rowcount)
+            meter.run(f"{into} {select}{order}", rows)
         else:
             place = f"o.{quote(number)}"
             for low, high, size in _chunks(connection, old, number, rows):
-                connection.execute(
-                    f"{into} {select} WHERE {place} BETWEEN ? AND ? ORDER BY {place}", (low, high)
-                )
-                advance(size)
+                run = f"{into} {select} WHERE {place} BETWEEN ? AND ? ORDER BY {place}"
+                meter.run(run, size, (low, high))
 
 
 def is_complete(
-    connection: sqlite3.Connection, pair: Pair, old: str, rows: int, *, may_change: frozenset[str]
+    connection: sqlite3.Connection,
+    pair: Pair,
+    old: str,
+    rows: int,
+    meter: Meter,
+    *,
+    may_change: frozenset[str],
 ) -> bool:
     """Whether each of the `rows` of `old` is in the new table with the same values, and no other row is.
 
@@ -103,10 +104,10 @@ def is_complete(
     if both is None:
         return _are_equal_sets(connection, pair, old, may_change)
     # rows that have each a key of their own, and as many as there are keys, are all of them
-    for sql in (_keys_apart(pair), f"SELECT count(*) {both} WHERE {all_of(conditions)}"):
-        if sql is not None and connection.execute(sql).fetchone()[0] != rows:
-            return False
-    return True
+    apart = _keys_apart(pair)
+    if apart is not None and connection.execute(apart).fetchone()[0] != rows:
+        return False
+    return meter.count(f"SELECT count(*) {both} WHERE {all_of(conditions)}", rows) == rows
 
 
 def changed_rows(

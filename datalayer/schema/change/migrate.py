@@ -12,17 +12,15 @@ from datalayer.errors import MigrationRefused
 from datalayer.schema.change import schema_text
 from datalayer.schema.change.applying import apply
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.copying import count_rows
 from datalayer.schema.change.losses import refuse_losses
+from datalayer.schema.change.meter import Meter, interruptible
 from datalayer.schema.change.pairing import pair_up
 from datalayer.schema.change.planning import Plan, make_plan
 from datalayer.schema.snapshot import Schema, read
-from datalayer.schema.tokens import fold
 
-__all__ = ["Wanted", "perform", "plan_change", "unguarded"]
+__all__ = ["Wanted", "looking", "perform", "plan_change", "unguarded"]
 
 Progress = Callable[[int, int], object]
-_STEPS_BETWEEN_SIGNALS = 1_000_000
 _SETTINGS = {"foreign_keys": 0, "legacy_alter_table": 0, "temp_store": 1, "cache_size": -2000}
 
 
@@ -69,39 +67,21 @@ def perform(
     connection: sqlite3.Connection, plan: Plan, consent: Consent, wanted: Wanted, progress: Progress | None
 ) -> None:
     """Do a plan in the transaction that is open; see `applying.apply`. `progress` is called with rows."""
-    total, done = _work_ahead(connection, plan), 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += max(rows, 0)
-        if progress is not None:
-            progress(done, total)
-
-    with _interruptible(connection):
-        apply(connection, plan, consent, wanted.order, advance)
-
-
-def _work_ahead(connection: sqlite3.Connection, plan: Plan) -> int:
-    """Count the rows to copy, once more for each index that is made of them."""
-    return sum(
-        count_rows(connection, change.pair.found.name)
-        * (1 + sum(fold(index.table) == fold(change.pair.wanted.name) for index in plan.created_indexes))
-        for change in plan.rebuilt
-    )
+    meter = Meter(connection, progress)
+    with interruptible(connection, meter):
+        apply(connection, plan, consent, wanted.order, meter)
 
 
 @contextmanager
-def _interruptible(connection: sqlite3.Connection) -> Generator[None]:
-    """Let Ctrl-C end a long statement: Python hears a signal only when SQLite calls back."""
-    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
+def looking(connection: sqlite3.Connection) -> Generator[None]:
+    """Look at all rows of large tables: in little memory, and so that Ctrl-C ends it."""
+    before = _setting(connection, "cache_size")
+    connection.execute(f"PRAGMA cache_size = {_SETTINGS['cache_size']}")
     try:
-        yield
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorname == "SQLITE_INTERRUPT":
-            raise KeyboardInterrupt from exc
-        raise
+        with interruptible(connection):
+            yield
     finally:
-        connection.set_progress_handler(None, 0)
+        connection.execute(f"PRAGMA cache_size = {before}")
 
 
 @contextmanager
