@@ -153,12 +153,13 @@ def _replayed(
 
 def _whole(script: str, source: str, *, needs_history: bool) -> Whole:
     connection = load(script, source=source)
+    header = _header(script)
     try:
         if needs_history and not connection.execute("PRAGMA table_info(migrations)").fetchall():
             connection.execute(history.TABLE_SQL)
             script = f"{script}\n;\n{history.TABLE_SQL};\n"
         schema = read(connection)
-        return Whole(script, schema, _rows(connection, schema), _order(connection), _header(script))
+        return Whole(script, schema, _rows(connection, schema), _order(connection), header)
     finally:
         connection.close()
 

@@ -298,4 +298,6 @@ _NEXT = (
 
 
 def _column(token: Token) -> int:
-    return _COLUMNS.get(token.upper, _OTHER)
+    if token.kind == "word":
+        return _COLUMNS.get(token.text.upper(), _OTHER)
+    return 0 if token.text == ";" else _OTHER

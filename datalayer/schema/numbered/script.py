@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from datalayer.schema.tokens import Kind, Statement, Token, fold, line_of, split, tokenize
@@ -15,6 +16,9 @@ from datalayer.schema.tokens import Kind, Statement, Token, fold, line_of, split
 __all__ = ["Dialect", "normal_form", "part_to_run", "statements"]
 
 Dialect = Literal["sqlite", "postgresql"]
+
+# characters from which on the statements of a text take much room
+_LARGE = 100_000
 
 # the markers of dbmate, goose, sql-migrate and node-pg-migrate
 _SECTION = re.compile(
@@ -83,8 +87,13 @@ def statements(text: str, dialect: Dialect) -> list[Statement]:
     """Split a script into statements, each with the line on which it begins.
 
     Cuts at semicolons and at drizzle's breakpoints. A trigger's body (SQLite), a quoted body and BEGIN ATOMIC
-    ... END (PostgreSQL) are one statement.
+    ... END (PostgreSQL) are one statement. The last texts are remembered: a run asks several times.
     """
+    remembered = _large_statements if len(text) > _LARGE else _small_statements
+    return list(remembered(text, dialect))
+
+
+def _statements(text: str, dialect: Dialect) -> list[Statement]:
     cut = split if dialect == "sqlite" else _split_postgres
     lex = tokenize if dialect == "sqlite" else _lex_postgres
     if not _BREAKPOINT.search(text):
@@ -97,6 +106,11 @@ def statements(text: str, dialect: Dialect) -> list[Statement]:
         found += [Statement(one.text, one.line + above, one.tokens) for one in cut(text[start:end])]
         start = end
     return found
+
+
+_small_statements = lru_cache(maxsize=64)(_statements)
+# tokens take some forty times the room of their text
+_large_statements = lru_cache(maxsize=1)(_statements)
 
 
 def normal_form(text: str) -> tuple[str, ...]:
