@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -136,10 +136,14 @@ class Table:
     is_strict: bool
     is_without_rowid: bool
     key_indexes: tuple[KeyIndex, ...] = ()
+    _by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {fold(column.name): column for column in self.columns})
 
     def column(self, name: str) -> Column | None:
         """Give the column of this name in any letter case, or None."""
-        return next((column for column in self.columns if fold(column.name) == fold(name)), None)
+        return self._by_name.get(fold(name))
 
     @property
     def rowid_column(self) -> Column | None:
@@ -162,10 +166,14 @@ class Schema:
     views: tuple[View, ...]
     user_version: int = 0
     application_id: int = 0
+    _by_name: Mapping[str, Table] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {fold(table.name): table for table in self.tables})
 
     def table(self, name: str) -> Table | None:
         """Give the table of this name in any letter case, or None."""
-        return next((table for table in self.tables if fold(table.name) == fold(name)), None)
+        return self._by_name.get(fold(name))
 
     @property
     def names(self) -> frozenset[str]:

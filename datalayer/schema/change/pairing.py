@@ -6,7 +6,7 @@ By name, and by the renames that the user declared; never by position, never by 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -80,10 +80,14 @@ class Pairing:
     dropped: tuple[Table, ...]
     kept: tuple[Table, ...]
     suggestions: tuple[str, ...]
+    _by_name: Mapping[str, Pair] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {fold(pair.wanted.name): pair for pair in self.pairs})
 
     def pair_of(self, wanted: str) -> Pair | None:
         """Give the pair that becomes this wanted table."""
-        return next((pair for pair in self.pairs if fold(pair.wanted.name) == fold(wanted)), None)
+        return self._by_name.get(fold(wanted))
 
 
 def pair_up(found: Schema, wanted: Schema, consent: Consent, *, exact: bool) -> Pairing:
