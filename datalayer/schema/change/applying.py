@@ -104,20 +104,12 @@ def _look_ahead(work: _Work) -> int:
     for change in work.plan.changes:
         table = change.pair.wanted
         made = sum(fold(index.table) == fold(table.name) for index in work.plan.created_indexes)
-        times = 2 * (change.way == "rebuild") + made + _looks(change)
+        times = 2 * (change.way == "rebuild") + made + change.looks
         times += len(references_to_look_at(work.plan, change))
         if times and table.kind == "table" and change.pair.found.kind == "table":
             rows = work.rows[fold(table.name)] = count_rows(work.connection, change.pair.found.name)
             total += rows * times
     return total
-
-
-def _looks(change: Change) -> int:
-    """Count the times that the rows of a table are looked at where they are."""
-    if change.way not in ("alter", "scan"):
-        return 0
-    types = len(change.pair.wanted.columns) if change.becomes_strict else 0
-    return len(change.new_not_null) + len(change.new_checks) + types
 
 
 def _rows_of_references(work: _Work, change: Change) -> int:
@@ -346,7 +338,7 @@ def _retell(work: _Work) -> None:
     schema_text.retell(work.connection, texts)
     found: list[Breach] = []
     for change in work.plan.retold:
-        with work.meter.part(work.rows.get(fold(change.pair.wanted.name), 0) * _looks(change)):
+        with work.meter.part(work.rows.get(fold(change.pair.wanted.name), 0) * change.looks):
             found += _scan(work.connection, change)
     if found:
         raise refuse(found, "correct these rows, or the schema")

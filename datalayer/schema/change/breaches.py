@@ -32,6 +32,7 @@ from datalayer.schema.change.rows import (
     told,
 )
 from datalayer.schema.snapshot import Check, Column, ForeignKey, Index, Table, Term
+from datalayer.schema.tokens import fold
 
 __all__ = [
     "MOST_ROWS",
@@ -271,7 +272,28 @@ def of_pair(connection: sqlite3.Connection, pair: Pair, old: str) -> Iterator[Br
         yield from wrong_types(connection, source, table, [table.rowid_column])
     yield from broken_checks(connection, source, table, table.checks)
     for name, terms, where in unique_keys(table):
-        yield from duplicates(connection, source, table, name, terms, where)
+        if not _were_unique(pair, terms):
+            yield from duplicates(connection, source, table, name, terms, where)
+
+
+def _were_unique(pair: Pair, terms: Sequence[Term]) -> bool:
+    """Whether a key of the old table tells its rows apart by some of these columns already."""
+    kept: set[tuple[str, str]] = set()
+    for term in terms:
+        column, source = pair.wanted.column(term.column or ""), pair.source(term.column or "")
+        if column is None or source is None or column.generated or source.generated:
+            continue
+        if not converts(pair, column) and not is_filled(pair, column):
+            kept.add((fold(source.name), fold(term.collation or collation_of(column))))
+    return any(
+        where is None and {_plain_term(pair.found, term) for term in before} <= kept
+        for _, before, where in unique_keys(pair.found)
+    )
+
+
+def _plain_term(table: Table, term: Term) -> tuple[str, str]:
+    column = table.column(term.column or "")
+    return fold(term.column or ""), fold(term.collation or (collation_of(column) if column else "binary"))
 
 
 def _must_have_values(pair: Pair, column: Column) -> bool:

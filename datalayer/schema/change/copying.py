@@ -35,6 +35,7 @@ __all__ = [
     "count_rows",
     "has_key_in_common",
     "is_complete",
+    "is_sorted_anew",
     "same_after_conversion",
 ]
 
@@ -163,6 +164,18 @@ def _order(pair: Pair) -> str:
     if wanted.rowid_column is None or source is None or (number and source == f"o.{quote(number)}"):
         return ""
     return f" ORDER BY {plus}{source}"
+
+
+def is_sorted_anew(pair: Pair) -> bool:
+    """Whether the rows come in another order into the new table than they have in the old one."""
+    if not (pair.wanted.is_without_rowid and pair.found.is_without_rowid):
+        return _order(pair) != ""
+    before = [(fold(column.name), *other) for column, *other in _key(pair.found)]
+    after = [
+        (fold(source.name) if (source := pair.source(one)) else "", *other)
+        for one, *other in _key(pair.wanted)
+    ]
+    return after[: len(before)] != before or any(converts(pair, column) for column, _, _ in _key(pair.wanted))
 
 
 def _stored_by(pair: Pair) -> Iterator[str]:

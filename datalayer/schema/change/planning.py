@@ -56,6 +56,14 @@ class Change:
         return self.pair.found.name != self.pair.wanted.name
 
     @property
+    def looks(self) -> int:
+        """How often the rows of a table are looked at where they are."""
+        if self.way not in ("alter", "scan"):
+            return 0
+        types = len(self.pair.wanted.columns) if self.becomes_strict else 0
+        return len(self.new_not_null) + len(self.new_checks) + len(self.new_defaults) + types
+
+    @property
     def moves(self) -> bool:
         """Whether the old table must make room for a new one or take another name."""
         return self.way == "rebuild" or self.is_renamed

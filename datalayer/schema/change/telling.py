@@ -10,13 +10,14 @@ from functools import partial
 from datalayer.schema.change import breaches
 from datalayer.schema.change.breaches import Breach, Rows, refuse
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.change.estimate import Size, seconds_of, size_of
+from datalayer.schema.change.copying import count_rows
+from datalayer.schema.change.estimate import Size, seconds_of_change, seconds_of_index, size_of
 from datalayer.schema.change.losses import count_values, has_rows
 from datalayer.schema.change.planning import Change, Plan
 from datalayer.schema.change.projection import is_filled, quote
 from datalayer.schema.change.proving import references_to_look_at
 from datalayer.schema.plan import Step
-from datalayer.schema.snapshot import Table
+from datalayer.schema.snapshot import Index, Table
 from datalayer.schema.tokens import fold
 from datalayer.schema.virtual import read_virtual
 
@@ -80,9 +81,14 @@ def steps_of(connection: sqlite3.Connection, plan: Plan, *, measured: bool) -> t
     """
     measure = partial(size_of, connection) if measured else _unmeasured
     steps = [*_drops(plan, measure)]
-    steps += [_table_step(connection, change, measure) for change in plan.changes if change.way != "nothing"]
+    steps += [
+        _table_step(connection, plan, change, measure) for change in plan.changes if change.way != "nothing"
+    ]
     steps += [Step("table", table.name, table.sql, "create") for table in plan.pairing.created]
-    steps += [Step("index", index.name, index.sql, "scan") for index in plan.created_indexes]
+    steps += [
+        _index_step(connection, plan, index) if measured else Step("index", index.name, index.sql, "scan")
+        for index in plan.created_indexes
+    ]
     steps += [Step("view", view.name, view.sql, "alter") for view in plan.created_views]
     steps += [Step("trigger", trigger.name, trigger.sql, "alter") for trigger in plan.created_triggers]
     if plan.user_version is not None:
@@ -124,19 +130,27 @@ def _drops(plan: Plan, measure: Callable[[str], Size | None]) -> Iterator[Step]:
         )
 
 
+def _index_step(connection: sqlite3.Connection, plan: Plan, index: Index) -> Step:
+    pair = next((one for one in plan.pairing.pairs if fold(one.wanted.name) == fold(index.table)), None)
+    rows = 0 if pair is None else count_rows(connection, pair.found.name)
+    return Step("index", index.name, index.sql, "scan", rows=rows, seconds=seconds_of_index(rows))
+
+
 def _table_step(
-    connection: sqlite3.Connection, change: Change, measure: Callable[[str], Size | None]
+    connection: sqlite3.Connection, plan: Plan, change: Change, measure: Callable[[str], Size | None]
 ) -> Step:
     pair = change.pair
     step = Step("table", pair.wanted.name, pair.wanted.sql, change.way)
-    size = measure(pair.found.name) if change.way != "alter" else Size(0, 0)
+    references = len(references_to_look_at(plan, change))
+    is_read = change.way != "alter" or change.looks or references
+    size = measure(pair.found.name) if is_read else Size(0, 0, 0)
     if size is None:
         return step
     return replace(
         step,
         rows=size.rows,
         size_bytes=size.size_bytes,
-        seconds=seconds_of(change.way, size),
+        seconds=seconds_of_change(change, size, references=references),
         risk="; ".join(_risks(connection, change)),
     )
 
