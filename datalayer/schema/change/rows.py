@@ -161,6 +161,9 @@ def _projected(pair: Pair, column: Column) -> str:
         value = expression_of(pair, column)
         if converts(pair, column):
             value = as_stored(column, pair.wanted, value)
+        elif affinity(column, pair.wanted) == "BLOB":
+            # as what it is compared with in the new table: nothing is applied to that
+            value = f"+{value}"
         if collation_of(column) != collation_of(source):
             value = f"{value} COLLATE {quote(collation_of(column))}"
     elif column is pair.wanted.rowid_column:
