@@ -26,11 +26,16 @@ SELECT c.relname, a.attname, format_type(coalesce(nullif(t.typbasetype, 0), a.at
     CASE WHEN t.typbasetype <> 0 THEN t.typtypmod ELSE a.atttypmod END),
     a.attnotnull OR t.typnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
     a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%', FALSE),
-    ARRAY(SELECT e.enumlabel FROM pg_enum e
-        WHERE e.enumtypid = coalesce(nullif(t.typbasetype, 0), a.atttypid) ORDER BY e.enumsortorder)::text[],
+    CASE WHEN t.typtype = 'c' THEN ARRAY['(' || repeat(',', t.width - 1) || ')']
+    ELSE ARRAY(SELECT e.enumlabel FROM pg_enum e
+        WHERE e.enumtypid = coalesce(nullif(t.typbasetype, 0), a.atttypid)
+        ORDER BY e.enumsortorder)::text[] END,
     ARRAY(SELECT k.conname || E'\\n' || pg_get_constraintdef(k.oid) FROM pg_constraint k
         WHERE k.contypid = a.atttypid)::text[]
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN (
+    SELECT y.*, (SELECT count(*)::int FROM pg_attribute x
+        WHERE x.attrelid = y.typrelid AND x.attnum > 0 AND NOT x.attisdropped) AS width FROM pg_type y
+) t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a'
@@ -44,6 +49,15 @@ SELECT c.relname, k.conname, pg_get_constraintdef(k.oid),
         WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey))::text[]
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = %s::regnamespace AND k.contype IN ('c', 'x')"""
+# what a CHECK leaves to a function of its own
+_CALLED = """
+SELECT c.relname, k.conname, p.prosrc,
+    ARRAY(SELECT a.attname FROM pg_attribute a
+        WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey))::text[]
+FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_proc p ON p.oid = d.refobjid
+WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_proc'::regclass
+AND c.relnamespace = %s::regnamespace AND p.prosrc <> ''"""
 _PARTITIONS = """
 SELECT p.relname, c.relname, pg_get_expr(c.relpartbound, c.oid)
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
@@ -60,6 +74,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
 WHERE c.relnamespace = %s::regnamespace AND i.indisunique"""
 _REFERENCES = """
 SELECT c.relname, p.relname,
+    CASE WHEN p.relnamespace <> c.relnamespace THEN p.relnamespace::regnamespace::text END,
     ARRAY(SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS n (number, place)
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.number ORDER BY n.place)::text[],
     ARRAY(SELECT a.attname FROM unnest(k.confkey) WITH ORDINALITY AS n (number, place)
@@ -67,13 +82,23 @@ SELECT c.relname, p.relname,
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class p ON p.oid = k.confrelid
 WHERE c.relnamespace = %s::regnamespace AND k.contype = 'f' AND k.conparentid = 0"""
 
+_DEFERRABLE = """
+SELECT DISTINCT format('%I.%I', n.nspname, k.conname) FROM pg_constraint k
+JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.contype = 'f' AND k.condeferrable"""
+
 
 @contextmanager
 def filling(engine: Engine) -> Generator[PostgresBed]:
-    """Open a transaction in which deferrable references may be broken until its end; keep its rows."""
+    """Open a transaction in which deferrable references may be broken until its end; keep its rows.
+
+    References alone: what else is deferred, a trigger or a key, would refuse all rows in the end.
+    """
     connection = engine.connection()
     with connection.transaction():
-        connection.execute("SET CONSTRAINTS ALL DEFERRED")
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        names = [str(row[0]) for row in connection.execute(_DEFERRABLE).fetchall()]
+        if names:
+            connection.execute(cast("LiteralString", f"SET CONSTRAINTS {', '.join(names)} DEFERRED"))
         yield PostgresBed(connection, engine.schema_name)
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
@@ -84,11 +109,13 @@ class PostgresBed:
     def __init__(self, connection: Any, schema_name: str) -> None:
         self.connection = connection
         self._schema = quote(schema_name)
+        # parents in other schemas, by the name under which a reference knows them
+        self._elsewhere: dict[str, str] = {}
 
     def tables(self) -> Sequence[FillTable]:
         """Give the tables, partitioned ones in place of their partitions."""
         columns, rules = self._columns_and_domain_rules()
-        for table, name, text, named in self._rows(_RULES):
+        for table, name, text, named in (*self._rows(_RULES), *self._rows(_CALLED)):
             rules.setdefault(table, []).append(_rule(name, text, tuple(named)))
         for table, name, text in self._rows(_PARTITIONS):
             rules.setdefault(table, []).append(_rule(name, text, tuple(one.name for one in columns[table])))
@@ -102,7 +129,10 @@ class PostgresBed:
                 own = [column.name for column in columns.get(table, ())]
                 rules.setdefault(table, []).append(_rule(name, where, (*_named(where, own), *key)))
         references: dict[str, list[Reference]] = {}
-        for table, parent, mine, theirs in self._rows(_REFERENCES):
+        for table, parent, schema, mine, theirs in self._rows(_REFERENCES):
+            if schema is not None:
+                place, parent = f"{schema}.{quote(parent)}", f"{schema}.{parent}"
+                self._elsewhere[parent] = place
             references.setdefault(table, []).append(Reference(tuple(mine), parent, tuple(theirs)))
         return [
             FillTable(
@@ -176,7 +206,7 @@ class PostgresBed:
         return self.connection.execute(cast("LiteralString", sql), params)
 
     def _place(self, table: str) -> str:
-        return f"{self._schema}.{quote(table)}"
+        return self._elsewhere.get(table) or f"{self._schema}.{quote(table)}"
 
     def _try(self, sql: str, values: Sequence[Any], table: FillTable) -> Refusal | None:
         # imported here, as psycopg is an extra that comes with the connection

@@ -165,8 +165,10 @@ def _next(work: _Work, filled: set[str]) -> FillTable:
 
 
 def _fill(work: _Work, table: FillTable, filled: set[str]) -> None:
-    late = [reference for reference in table.references if reference.parent not in filled]
-    work.late += [(table, reference) for reference in late if reference.parent in work.tables]
+    # a parent that is not to be filled has the rows that it has
+    to_come = work.tables.keys() - filled
+    late = [reference for reference in table.references if reference.parent in to_come]
+    work.late += [(table, reference) for reference in late]
     present = work.bed.count(table.name)
     refusal: Refusal | None = None
     for style in range(max(0, work.wanted - present)):
@@ -233,7 +235,12 @@ class _Maker:
                 row[column.name] = OMIT
             else:
                 choices = self._options(column)
-                row[column.name] = choices[0] if style < 2 else self.random.choice(choices[:8])
+                # of what is spelled out each row takes the next
+                is_told = bool(column.choices) or any(
+                    column.name in rule.columns for rule in self.table.rules
+                )
+                turn = style % len(choices) if is_told else 0
+                row[column.name] = choices[turn] if style < 2 else self.random.choice(choices[:8])
         for reference in self.late:
             self._leave(row, reference)
         for reference in self.references:
@@ -311,7 +318,19 @@ class _Maker:
             options.append(None)
         if column.has_default or column.is_numbered:
             options.append(OMIT)
+        options += _sums(row, [one for one in blamed if one != name], column)
         row[name] = self.random.choice(options)
+
+
+def _sums(row: Row, others: Sequence[str], column: Column) -> list[Value]:
+    """Give what the other numbers that a rule is about make together."""
+    if column.kind not in ("integer", "real"):
+        return []
+    numbers = [value for name in others if isinstance(value := row.get(name), (int, float))]
+    if len(numbers) < 2:
+        return []
+    total = sum(numbers)
+    return [total, *(2 * one - total for one in numbers)] * 8
 
 
 def _close_circles(work: _Work) -> None:

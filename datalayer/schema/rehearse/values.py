@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from random import Random
@@ -29,23 +30,37 @@ OMIT: Final = Omit()
 Value = None | int | float | str | bytes | Omit
 
 _KINDS = (
+    ("ranges", r"multirange"),
+    ("range", r"range"),
     ("boolean", r"\bbool"),
     ("timestamp", r"datetime|timestamp"),
     ("date", r"\bdate"),
     ("time", r"\btime"),
     ("interval", r"interval"),
     ("uuid", r"uuid|uniqueidentifier"),
-    ("json", r"json"),
+    ("json", r"jsonb?\b(?!path)"),
     ("inet", r"inet|cidr"),
     ("mac", r"macaddr"),
     ("bits", r"\bbit\b|varbit|bit varying"),
-    ("range", r"range"),
     ("point", r"point"),
+    ("shape", r"^(?:box|circle|line|lseg|path|polygon)\b"),
+    ("path in json", r"jsonpath"),
+    ("class", r"^regclass"),
     ("integer", r"int|serial|\boid\b"),
     ("text", r"char|clob|text|name|citext|xml|tsvector|enum"),
     ("blob", r"blob|bytea|binary"),
     ("real", r"real|floa|doub|numeric|decimal|money|number"),
 )
+
+
+_SHAPES = {
+    "box": "(0,0),(1,1)",
+    "circle": "<(0,0),1>",
+    "line": "{1,2,3}",
+    "lseg": "[(0,0),(1,1)]",
+    "path": "((0,0),(1,1))",
+    "polygon": "((0,0),(1,1),(1,0))",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +168,7 @@ def values_of(column: Column, rules: Sequence[Rule], number: int, random: Random
     found: list[Value] = [*column.choices]
     if not column.choices:
         found += _patterned(own, random)
-        found += _spelled(column, own, random)
+        found += _spelled(column, own, number)
         usual = list(_usual(column, number, random))
         # a real time is better than any text of a time's shape
         fitting = [value for value in usual if isinstance(value, str) and _fits(value, own)]
@@ -168,7 +183,16 @@ def _patterned(rules: Sequence[Rule], random: Random) -> Iterator[str]:
     makers = {"GLOB": glob_text, "LIKE": like_text, "ILIKE": like_text, "~": regex_text, "REGEXP": regex_text}
     for rule in rules:
         for operator, pattern in rule.patterns:
-            yield makers.get(operator, like_text)(pattern, random)
+            made = makers.get(operator, like_text)(pattern, random)
+            yield made
+            if operator == "GLOB" and pattern.endswith("*") and made:
+                yield from (made + made[-1] * (size - len(made)) for size in _sizes(rule) if size > len(made))
+
+
+def _sizes(rule: Rule) -> list[int]:
+    """Give the lengths that a rule may be about."""
+    numbers = (_number(token.text) for token in rule.literals if token.kind == "number")
+    return [int(one) for one in numbers if 0 < one <= 10_000] if "length" in rule.words else []
 
 
 def _fits(value: str, rules: Sequence[Rule]) -> bool:
@@ -176,30 +200,40 @@ def _fits(value: str, rules: Sequence[Rule]) -> bool:
     return bool(globs) and all(fnmatchcase(value, pattern.replace("[^", "[!")) for pattern in globs)
 
 
-def _spelled(column: Column, rules: Sequence[Rule], random: Random) -> Iterator[Value]:
+def _spelled(column: Column, rules: Sequence[Rule], number: int) -> Iterator[Value]:
     for rule in rules:
         numbers = [_number(token.text) for token in rule.literals if token.kind == "number"]
         texts = [unquote(token) for token in rule.literals if token.kind == "string"]
         if column.kind in ("integer", "real", "boolean", "interval") or column.kind == "any":
-            yield from (near for one in numbers for near in (one, one + 1, one - 1, one * 2, -one))
+            yield from (near for one in numbers for near in (one, one + 1, one - 1, one * 2, -one, one / 2))
         if column.kind in ("text", "json", "blob") or column.kind == "any":
             yield from texts
-            yield from _lengths(rule, numbers)
+            yield from (made for one in texts for made in _moments(one, number))
+            yield from _lengths(rule, numbers, number)
             yield from (
                 made for one in texts for made in (f"a{one}a", f"{one}a", f"a{one}", one.upper(), one.lower())
             )
             yield from _documents(rule, texts, numbers)
+        elif column.kind == "array":
+            yield from (json.dumps([one]).replace("[", "{").replace("]", "}") for one in texts)
         elif texts and column.kind not in ("integer", "real"):
             yield from texts
 
 
-def _lengths(rule: Rule, numbers: Sequence[int | float]) -> Iterator[str]:
+def _moments(form: str, number: int) -> Iterator[str]:
+    """Give a time in the form that a rule spells out for strftime()."""
+    if "%Y" in form or "%H" in form:
+        moment = datetime(2021, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+        yield moment.strftime(form.replace("%f", "%S.000"))
+
+
+def _lengths(rule: Rule, numbers: Sequence[int | float], number: int) -> Iterator[str]:
     if not rule.words & {"length", "char_length", "octet_length", "substr", "substring", "character_length"}:
         return
     for one in numbers:
         for size in (int(one), int(one) + 1, int(one) - 1):
             if 0 <= size <= 10_000:
-                yield ("0123456789abcdef" * (size // 16 + 1))[:size]
+                yield (f"{number:x}" + "0123456789abcdef" * (size // 16 + 1))[:size]
 
 
 def _documents(rule: Rule, texts: Sequence[str], numbers: Sequence[int | float]) -> Iterator[str]:
@@ -215,7 +249,7 @@ def _documents(rule: Rule, texts: Sequence[str], numbers: Sequence[int | float])
         for path in paths:
             document[path.split(".")[0].strip('"')] = value
         yield json.dumps(document)
-    yield from ("{}", "[]", '"a"', "1")
+    yield from ("{}", "[]", '"a"', "1", "[1]", '["a"]', "[{}]")
 
 
 def _usual(column: Column, number: int, random: Random) -> Iterator[Value]:
@@ -237,6 +271,7 @@ def _usual(column: Column, number: int, random: Random) -> Iterator[Value]:
         clock,
         "{}",
         "[]",
+        _uuid(number),
         f"{number:032x}",
         f"{number:064x}",
     )
@@ -255,15 +290,30 @@ def _by_kind(
         "time": (clock,),
         "interval": (f"{number} hours", "1 day"),
         "uuid": (f"{random.getrandbits(32):08x}-0000-4000-8000-{number:012x}",),
+        "ranges": (f"{{[{number},{number + 1})}}", f"{{[{day},infinity)}}", "{}"),
+        "shape": (_SHAPES.get(column.type.split("(")[0], ""),),
+        "path in json": ("$.a",),
+        "class": ("pg_class",),
         "json": (json.dumps({"number": number}), "{}", "[]", "1", '"a"', json.dumps([number])),
         "blob": (f"{column.name} {number}".encode(), b"", b"\x00" * 16, b"\x00\xff"),
         "inet": (f"10.{number // 65536 % 256}.{number // 256 % 256}.{number % 256}",),
         "mac": (f"02:00:00:00:{number // 256 % 256:02x}:{number % 256:02x}",),
         "bits": (format(number, "b").zfill(column.length or 1)[-(column.length or 1) :], "1", "0", "1010"),
-        "range": (f"[{number},{number + 1})", f"[{day},infinity)", "empty"),
+        "range": _ranges(column, number, day),
         "point": (f"({number},{number})",),
         "array": ("{}", f"{{{number}}}", "{a}"),
     }
+
+
+def _ranges(column: Column, number: int, day: str) -> tuple[str, ...]:
+    """Give ranges of a type, each apart from those of other numbers."""
+    if re.match(r"int|num", column.type):
+        return (f"[{number},{number + 1})", "empty")
+    return (f"[{day},{day}]", f"[{day},infinity)", "empty")
+
+
+def _uuid(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-{number:012x}"
 
 
 def _typed(column: Column, values: Sequence[Value]) -> Iterator[Value]:
