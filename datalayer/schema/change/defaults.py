@@ -34,8 +34,8 @@ def _rows_lean_on_default(connection: sqlite3.Connection, change: Change) -> boo
     counts = [_count_default(connection, found, column) for column in columns]
     if not any(counts):
         return False
-    if [column.name for column in found.columns] != [column.name for column in change.pair.wanted.columns]:
-        # the text cannot be tried while the indexes still speak of the old names
+    if _names(found) != _names(change.pair.wanted):
+        # the text cannot be tried while the indexes, or the file, still speak of the old names
         return True
     connection.execute("SAVEPOINT datalayer_default")
     try:
@@ -46,6 +46,10 @@ def _rows_lean_on_default(connection: sqlite3.Connection, change: Change) -> boo
         connection.execute("ROLLBACK TO datalayer_default")
         connection.execute("RELEASE datalayer_default")
         connection.execute("PRAGMA writable_schema = RESET")
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    return (table.name, *(column.name for column in table.columns))
 
 
 def _count_default(connection: sqlite3.Connection, table: Table, column: Column) -> int:
