@@ -7,6 +7,7 @@ SELECT, INSERT, UPDATE and DELETE on each table. https://sqlite.org/opcode.html
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
@@ -17,12 +18,20 @@ from datalayer.schema.difference import differences
 from datalayer.schema.postgres import derive
 from datalayer.schema.scratch import scratch_schema
 from datalayer.schema.snapshot import Schema, Table, load, read
-from datalayer.schema.squash.replay import Replayed, sequences, stored_rows, value_columns
+from datalayer.schema.squash.replay import (
+    Replayed,
+    indexed_rows,
+    sequences,
+    stored_rows,
+    value_columns,
+)
 from datalayer.schema.squash.script import Kept
 from datalayer.schema.tokens import quote
+from datalayer.schema.virtual import read_virtual
 
 __all__ = ["prove", "prove_on_postgres", "unequal"]
 
+_LONGEST_ROW = 120
 _ROOTED = frozenset({"OpenRead", "OpenWrite", "ReopenIdx", "Clear"})
 _PLACED = _ROOTED | {"Transaction"}
 
@@ -78,15 +87,28 @@ def prove_on_postgres(engine: Engine, replay: Replayed, script: str) -> None:
 def _other_rows(replay: Replayed, connection: sqlite3.Connection, rows: Mapping[str, Kept]) -> Iterator[str]:
     if sequences(replay.connection) != sequences(connection):
         yield "tables number their rows from elsewhere"
-    for name, kept in rows.items():
-        table = replay.schema.table(name)
-        if table is None:
+    for table in replay.schema.tables:
+        if table.kind == "shadow":
             continue
         names = value_columns(table)
+        kept = rows.get(table.name, Kept(tuple(names), ()))
         places = [names.index(column) for column in kept.columns]
         found = [tuple(row[place] for place in places) for row in stored_rows(connection, table)]
-        if repr(sorted(found, key=repr)) != repr(sorted(kept.rows, key=repr)):
-            yield f"the rows of {name} differ"
+        yield from _unequal_rows(table.name, Counter(map(repr, kept.rows)), Counter(map(repr, found)))
+        is_index = read_virtual(table.sql).has_external_content
+        if is_index and indexed_rows(replay.connection, table) != indexed_rows(connection, table):
+            name = quote(table.name)
+            yield f"{name} has indexed other rows (INSERT INTO {name} ({name}) VALUES ('rebuild') takes all)"
+
+
+def _unequal_rows(table: str, mine: Counter[str], theirs: Counter[str]) -> Iterator[str]:
+    """Say which rows are missing or too many; the first of them in full."""
+    for rows, word in ((mine - theirs, "missing"), (theirs - mine, "extra")):
+        if rows:
+            first = min(rows)
+            shown = first if len(first) <= _LONGEST_ROW else f"{first[:_LONGEST_ROW]}…"
+            more = f" and {rows.total() - 1} more are" if rows.total() > 1 else " is"
+            yield f"of the rows of {table} {shown}{more} {word}"
 
 
 def _programs(connection: sqlite3.Connection, table: Table) -> list[list[tuple[object, ...]]]:

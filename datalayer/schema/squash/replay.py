@@ -22,8 +22,9 @@ from datalayer.schema.plan import object_of
 from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.squash.otherwise import run_otherwise
 from datalayer.schema.tokens import Statement, fold, quote
+from datalayer.schema.virtual import read_virtual
 
-__all__ = ["Replayed", "replayed", "sequences", "stored_rows", "value_columns"]
+__all__ = ["Replayed", "indexed_rows", "replayed", "sequences", "stored_rows", "value_columns"]
 
 
 @dataclass(slots=True)
@@ -102,7 +103,9 @@ def _forget_statistics(connection: sqlite3.Connection) -> None:
 
 
 def value_columns(table: Table) -> list[str]:
-    """Give the columns that an INSERT may set."""
+    """Give the columns that an INSERT may set; none of a virtual table that keeps no rows of its own."""
+    if table.kind == "virtual":
+        return _own_columns(table)
     return [column.name for column in table.columns if column.generated is None and not column.is_hidden]
 
 
@@ -113,7 +116,39 @@ def stored_rows(connection: sqlite3.Connection, table: Table) -> list[tuple[obje
     order = ", ".join(key) if table.is_without_rowid else "_rowid_"
     if fold(table.name) in JOURNAL_TABLES or not columns:
         return []
-    return connection.execute(f"SELECT {columns} FROM {quote(table.name)} ORDER BY {order}").fetchall()
+    if table.kind == "virtual":
+        order = "rowid"
+    connection.text_factory = _text
+    try:
+        return connection.execute(f"SELECT {columns} FROM {quote(table.name)} ORDER BY {order}").fetchall()
+    finally:
+        connection.text_factory = str
+
+
+def _text(data: bytes) -> str:
+    """Read a text that may be no valid UTF-8; each byte that is not stands for itself."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _own_columns(table: Table) -> list[str]:
+    kind = read_virtual(table.sql)
+    if kind.only_tells or kind.content is not None:
+        return []
+    columns = [column.name for column in table.columns if not column.is_hidden]
+    # the first column of an R*Tree is its rowid: sqlite.org/rtree.html
+    return columns if kind.module.startswith("rtree") else ["rowid", *columns]
+
+
+def indexed_rows(connection: sqlite3.Connection, table: Table) -> list[object] | None:
+    """Give the rowids that a full-text table over another one has indexed; None where it does not tell.
+
+    sqlite.org/fts5.html, "The Columnsize Option"; fts3.html, "Shadow Tables".
+    """
+    try:
+        rows = connection.execute(f"SELECT * FROM {quote(f'{table.name}_docsize')}").fetchall()
+    except sqlite3.OperationalError:
+        return None
+    return sorted((row[0] for row in rows), key=repr)
 
 
 def sequences(connection: sqlite3.Connection) -> dict[str, int]:
@@ -164,14 +199,31 @@ def _note_comment(
     row = connection.execute(
         "SELECT sql FROM main.sqlite_schema WHERE type = ? AND lower(name) = ?", (made[0], fold(made[1]))
     ).fetchone()
-    above: list[str] = []
-    for line in reversed(lines[: statement.line - 1]):
-        text = line.strip()
-        if not text.startswith("--") or text.startswith("-->") or _is_marker(text):
-            break
-        above.insert(0, text)
     if row is not None:
-        comments[made[0], fold(made[1])] = (str(row[0]), "\n".join(above))
+        above = "\n".join(_above(lines[: statement.line - 1]))
+        comments[made[0], fold(made[1])] = (str(row[0]), above)
+
+
+def _above(lines: Sequence[str]) -> list[str]:
+    """Give the lines of comment that end right above a statement."""
+    above: list[str] = []
+    block: list[str] | None = None
+    for line in reversed(lines):
+        text = line.strip()
+        if block is None and text.endswith("*/"):
+            block = []
+        if block is not None:
+            block.insert(0, line.rstrip())
+            if "/*" in text:
+                if not text.startswith("/*"):
+                    # it stands behind a statement
+                    return above
+                above, block = [*block, *above], None
+        elif not text.startswith("--") or text.startswith("-->") or _is_marker(text):
+            return above
+        else:
+            above.insert(0, text)
+    return above
 
 
 def _is_marker(line: str) -> bool:

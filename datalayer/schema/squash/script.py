@@ -6,14 +6,16 @@ Knows no folder; what is written comes from a replay.
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.snapshot import Table
-from datalayer.schema.squash.replay import Replayed, sequences, stored_rows, value_columns
+from datalayer.schema.squash.replay import Replayed, indexed_rows, sequences, stored_rows, value_columns
 from datalayer.schema.tokens import KEYWORDS, fold, quote, quote_text, significant, tokenize, unquote
+from datalayer.schema.virtual import read_virtual
 
 __all__ = ["Kept", "kept_rows", "written"]
 
@@ -36,8 +38,9 @@ def kept_rows(first: Replayed, second: Replayed) -> dict[str, Kept]:
     """
     found: dict[str, Kept] = {}
     for table in first.schema.tables:
-        if table.kind != "table":
+        if table.kind == "shadow":
             continue
+        _refuse_contentless(first.connection, table)
         mine, theirs = stored_rows(first.connection, table), stored_rows(second.connection, table)
         if not mine and not theirs:
             continue
@@ -144,8 +147,9 @@ def _mentioned(sql: str, homes: Mapping[str, int]) -> list[int]:
 
 def _inserts(replay: Replayed, table: str, rows: Mapping[str, Kept]) -> list[str]:
     found = replay.schema.table(table)
-    if found is not None and found.kind == "virtual":
-        return _of_virtual(replay, found)
+    if found is not None and read_virtual(found.sql).has_external_content:
+        name = _bare(found.name)
+        return [f"INSERT INTO {name} ({name}) VALUES ('rebuild');"] if _is_filled(replay, found) else []
     if found is None or fold(table) in JOURNAL_TABLES:
         return []
     kept = rows.get(found.name)
@@ -178,22 +182,22 @@ def _filled(table: str, names: str, texts: Sequence[str]) -> list[str]:
     ]
 
 
-def _of_virtual(replay: Replayed, table: Table) -> list[str]:
-    """Write what fills a full-text index again: it is read from its content table, or has rows of its own."""
-    words = [token.text.lower() for token in significant(tokenize(table.sql))]
-    if not any(word in ("fts3", "fts4", "fts5") for word in words):
-        return []
-    name = _bare(table.name)
-    if "content" in words:
-        empty = "''" in words
-        return [] if empty else [f"INSERT INTO {name} ({name}) VALUES ('rebuild');"]
-    columns = [column.name for column in table.columns if not column.is_hidden]
-    names = ", ".join(["rowid", *map(_bare, columns)])
-    found = replay.connection.execute(f"SELECT {names} FROM {quote(table.name)} ORDER BY rowid").fetchall()
-    if not found:
-        return []
-    texts = [f"    ({', '.join(map(_literal, row))})" for row in found]
-    return [f"INSERT INTO {name} ({names}) VALUES\n" + ",\n".join(texts) + ";"]
+def _is_filled(replay: Replayed, table: Table) -> bool:
+    """Say whether a full-text index knows of the rows of its table; of none, where there are none."""
+    content = read_virtual(table.sql).content or ""
+    sql = f"SELECT 1 FROM {quote(content)} LIMIT 1"
+    return indexed_rows(replay.connection, table) != [] or replay.connection.execute(sql).fetchone() is None
+
+
+def _refuse_contentless(connection: sqlite3.Connection, table: Table) -> None:
+    """Refuse a full-text table that has indexed texts and keeps them nowhere: no text could fill it again."""
+    is_contentless = table.kind == "virtual" and read_virtual(table.sql).is_contentless
+    if is_contentless and connection.execute(f"SELECT rowid FROM {quote(table.name)} LIMIT 1").fetchone():
+        raise MigrationRefused(
+            f"the migrations put rows into {table.name}, a full-text table that keeps no text",
+            why="a consolidated file could not fill it again",
+            hint="let the program fill it, or let it index a table",
+        )
 
 
 def _bare(name: str) -> str:
@@ -208,8 +212,13 @@ def _literal(value: object) -> str:
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
     if isinstance(value, str):
-        # a literal ends at a NUL
-        return f"CAST(x'{value.encode().hex()}' AS TEXT)" if "\x00" in value else quote_text(value)
+        # a literal ends at a NUL, and a file holds valid UTF-8 only
+        is_plain = "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return (
+            quote_text(value)
+            if is_plain
+            else f"CAST(x'{value.encode('utf-8', 'surrogateescape').hex()}' AS TEXT)"
+        )
     if isinstance(value, float) and math.isinf(value):
         return "9e999" if value > 0 else "-9e999"
     return repr(value)
