@@ -14,23 +14,16 @@ from datalayer.schema.pgchange.draft import Draft, Key, add_rule, strongest
 from datalayer.schema.pgchange.filling import has_not_null_rules, not_null_rule, prove_not_null, with_default
 from datalayer.schema.pgchange.indexing import key_drops, put_in_place, to_build
 from datalayer.schema.pgchange.names import rename_in, temporary
-from datalayer.schema.pgchange.statements import default_text, numbered, sequence_name
+from datalayer.schema.pgchange.statements import (
+    OUR_SETTINGS,
+    default_text,
+    dollar_quoted,
+    numbered,
+    sequence_name,
+)
 from datalayer.schema.tokens import quote
 
 __all__ = ["plan_expansion"]
-
-# what our session has: the trigger and the proof run in sessions of others too
-_SETTINGS = "".join(
-    f" SET {name} FROM CURRENT"
-    for name in (
-        "search_path",
-        "TimeZone",
-        "DateStyle",
-        "IntervalStyle",
-        "extra_float_digits",
-        "bytea_output",
-    )
-)
 
 
 def plan_expansion(draft: Draft) -> None:
@@ -51,7 +44,7 @@ def plan_expansion(draft: Draft) -> None:
         whole, locks = draft.around(set(draft.expanded), body, keys)
         locks = strongest(locks, dict.fromkeys(tables, EXCLUSIVE))
         names = ", ".join(f"{table}.{column}" for table, column in draft.expanded)
-        risk = "statements that another session prepared with SELECT * are to be prepared again"
+        risk = "statements that other sessions prepared and that read these columns are to be prepared again"
         draft.add(Stage.SWAP, ("column", names, tables[0]), whole, locks=locks, group="swap", risk=risk)
 
 
@@ -68,13 +61,13 @@ def _expand(draft: Draft, change: Change) -> None:
     if (table, trigger) not in draft.left.triggers:
         settings, converter = "", _converter(draft, change)
         if converter is not None:
-            settings = _SETTINGS
+            settings = OUR_SETTINGS
             value = draft.projection.conversion(change.before, after).value("$1")
             head = f"CREATE OR REPLACE FUNCTION {converter} RETURNS {after.type} LANGUAGE sql{settings}"
-            statements.append(f"{head} AS {_dollar_quoted(f'SELECT {value}')}")
+            statements.append(f"{head} AS {dollar_quoted(f'SELECT {value}')}")
         value = _value(draft, change, f"NEW.{quote(change.name)}")
         value = with_default(change.before, after, value)
-        body = _dollar_quoted(f" BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END ")
+        body = dollar_quoted(f" BEGIN NEW.{quote(name)} := {value}; RETURN NEW; END ")
         statements.append(
             f"CREATE OR REPLACE FUNCTION {signature} RETURNS trigger LANGUAGE plpgsql{settings} AS {body}"
         )
@@ -101,13 +94,6 @@ def _value(draft: Draft, change: Change, sql: str) -> str:
     if converter is None:
         return draft.projection.conversion(change.before, change.after).value(sql)
     return f"{converter.rpartition('(')[0]}({sql})"
-
-
-def _dollar_quoted(text: str) -> str:
-    tag = "$body$"
-    while tag in text:
-        tag = f"$_{tag[1:]}"
-    return f"{tag}{text}{tag}"
 
 
 def _prove(draft: Draft, change: Change) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datalayer.schema.catalog import CatalogColumn
 from datalayer.schema.pgchange.action import EXCLUSIVE, ROW, WEAK, Action, Fill, Stage
 from datalayer.schema.pgchange.draft import Draft
-from datalayer.schema.pgchange.names import temporary
-from datalayer.schema.pgchange.statements import alter_column
+from datalayer.schema.pgchange.names import NAME_BYTES, temporary
+from datalayer.schema.pgchange.statements import OUR_SETTINGS, alter_column, dollar_quoted
 from datalayer.schema.tokens import quote
 
 __all__ = ["has_not_null_rules", "not_null_rule", "plan_filling", "prove_not_null", "with_default"]
 
 _HAS_NOT_NULL_RULES = 180_000
-_NAME_BYTES = 63
 
 
 def _converted(draft: Draft, before: CatalogColumn, after: CatalogColumn, sql: str) -> str:
@@ -34,22 +33,18 @@ def plan_filling(draft: Draft, table: str) -> None:
     sets: list[tuple[str, str]] = []
     conditions: list[str] = []
     proved: list[str] = []
+    for column in _filled_by_default(draft, table):
+        name = quote(column.name)
+        sets.append((column.name, f"coalesce({name}, {column.default})"))
+        conditions.append(f"{name} IS NULL")
+        _keep_filled(draft, table, column)
     in_place_computed = {c.name for c in draft.of(table, "generated") if c.after.is_generated}
     for change in draft.of(table, "column", "add"):
-        if (table, change.name) in draft.wanted.volatile and not change.after.identity:
-            name = quote(change.name)
-            sets.append((change.name, f"coalesce({name}, {change.after.default})"))
-            conditions.append(f"{name} IS NULL")
-            proved += [change.name] if change.after.is_not_null else []
+        is_volatile = (table, change.name) in draft.wanted.volatile and not change.after.identity
+        proved += [change.name] if is_volatile and change.after.is_not_null else []
     for change in draft.of(table, "not null"):
-        if (table, change.name) in draft.expanded or not change.after.is_not_null:
-            continue
-        if change.after.default is not None and not change.before.is_not_null:
-            name = quote(change.name)
-            sets.append((change.name, f"coalesce({name}, {change.after.default})"))
-            conditions.append(f"{name} IS NULL")
-        if change.name not in in_place_computed:
-            proved.append(change.name)
+        if (table, change.name) not in draft.expanded and change.after.is_not_null:
+            proved += [change.name] if change.name not in in_place_computed else []
     for change in draft.of(table, "type"):
         stand_in = draft.expanded.get((table, change.name))
         if stand_in is None:
@@ -62,6 +57,55 @@ def plan_filling(draft: Draft, table: str) -> None:
         _fill(draft, Fill(table, tuple(sets), tuple(conditions)))
     for name in proved:
         prove_not_null(draft, table, name)
+
+
+def _filled_by_default(draft: Draft, table: str) -> list[CatalogColumn]:
+    """Give the columns whose rows get the default where they have no value yet."""
+    columns = [
+        change.after
+        for change in draft.of(table, "column", "add")
+        if (table, change.name) in draft.wanted.volatile and not change.after.identity
+    ]
+    columns += [
+        change.after
+        for change in draft.of(table, "not null")
+        if (table, change.name) not in draft.expanded and _takes_default(change.before, change.after)
+    ]
+    known = {column.name for column in columns}
+    # interrupted while it was filled: nothing else tells, where NULL is allowed
+    return columns + [
+        column
+        for column in draft.wanted_table(table).columns.values()
+        if column.name not in known
+        and column.default is not None
+        and (table, _keeper(table, column)) in draft.left.triggers
+    ]
+
+
+def _keeper(table: str, column: CatalogColumn) -> str:
+    return temporary("fill", table, column.name, column.default or "")
+
+
+def _keep_filled(draft: Draft, table: str, column: CatalogColumn) -> None:
+    """Plan the trigger that fills what others write meanwhile.
+
+    An UPDATE gives no default: a row that is not filled yet moves with it to where the filling has been.
+    """
+    name = quote(_keeper(table, column))
+    draft.used |= {(table, _keeper(table, column)), ("", f"{name}()")}
+    value = f"NEW.{quote(column.name)}"
+    body = dollar_quoted(
+        f" BEGIN IF {value} IS NULL THEN {value} := {column.default}; END IF; RETURN NEW; END "
+    )
+    if (table, _keeper(table, column)) not in draft.left.triggers:
+        statements = [
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql{OUR_SETTINGS} AS {body}",
+            f"CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {quote(table)}"
+            f" FOR EACH ROW EXECUTE FUNCTION {name}()",
+        ]
+        draft.add(Stage.COLUMNS, ("column", column.name, table), statements, group=f"columns {table}")
+    statements = [f"DROP TRIGGER {name} ON {quote(table)}", f"DROP FUNCTION {name}()"]
+    draft.add(Stage.REFERENCES, ("column", column.name, table), statements, group=f"filled {table}")
 
 
 def _fill(draft: Draft, fill: Fill) -> None:
@@ -146,6 +190,6 @@ def _prove_by_check(draft: Draft, name: tuple[str, str, str], column: str) -> No
 def not_null_rule(draft: Draft, table: str, column: str) -> str:
     """Name a NOT NULL as PostgreSQL 18 would, unless that is taken or too long."""
     name = f"{table}_{column}_not_null"
-    taken = draft.found_table(table).constraints.get(name)
-    is_free = taken is None and len(name.encode()) <= _NAME_BYTES
+    # cut off, those of two columns might be the same
+    is_free = name not in draft.found_table(table).constraints and len(name.encode()) <= NAME_BYTES
     return name if is_free else f"not_null_{temporary('not null', table, column)[11:]}"

@@ -36,16 +36,19 @@ class Leftovers:
             place_of = (Stage.CLEAN, kind, place[1], place[0])
             actions.append(Action(*place_of, (sql,), cost, locks, group, bool(group), None, risk))
 
-        for place in self.triggers:
-            if place not in used:
-                add("trigger", place, f"DROP TRIGGER {quote(place[1])} ON {quote(place[0])}")
-        for place in self.constraints:
-            if place not in used:
-                table, name = map(quote, place)
-                add("constraint", place, f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
-        for place in self.columns:
-            if place not in used:
-                add("column", place, f"ALTER TABLE {quote(place[0])} DROP COLUMN {quote(place[1])}")
+        everything = (*self.triggers, *self.constraints, *self.columns)
+        # all of one table in one transaction: a column without its trigger would be taken for somebody's own
+        for owner in dict.fromkeys(table for table, _ in everything):
+            for place in self.triggers:
+                if place not in used and place[0] == owner:
+                    add("trigger", place, f"DROP TRIGGER {quote(place[1])} ON {quote(owner)}")
+            for place in self.constraints:
+                if place not in used and place[0] == owner:
+                    name = quote(place[1])
+                    add("constraint", place, f"ALTER TABLE {quote(owner)} DROP CONSTRAINT IF EXISTS {name}")
+            for place in self.columns:
+                if place not in used and place[0] == owner:
+                    add("column", place, f"ALTER TABLE {quote(owner)} DROP COLUMN {quote(place[1])}")
         for place in self.indexes:
             if place not in used:
                 add("index", place, f"DROP INDEX CONCURRENTLY IF EXISTS {quote(place[1])}", WEAK)
@@ -70,18 +73,25 @@ def separate(found: Catalog) -> tuple[Catalog, Leftovers]:
 
 
 def _separate(table: CatalogTable, left: Leftovers) -> CatalogTable:
-    left.columns.update({(table.name, n): c for n, c in table.columns.items() if is_temporary(n)})
+    # a name alone proves nothing: a column of ours is written by a trigger of ours
+    written = [source for name, (_, source) in table.triggers.items() if is_temporary(name)]
+    columns = {
+        name: column
+        for name, column in table.columns.items()
+        if is_temporary(name) and any(quote(name) in source for source in written)
+    }
+    left.columns.update({(table.name, name): column for name, column in columns.items()})
     left.triggers.update({(table.name, n): d for n, (d, _) in table.triggers.items() if is_temporary(n)})
     ours = {
         name: rule
         for name, rule in table.constraints.items()
-        if is_temporary(name) or any(is_temporary(column) for column in rule.columns)
+        if is_temporary(name) or set(rule.columns) & set(columns)
     }
     left.constraints.update({(table.name, name): rule for name, rule in ours.items()})
     left.indexes.update({(table.name, n): i for n, i in table.indexes.items() if is_temporary(n)})
     return replace(
         table,
-        columns={n: c for n, c in table.columns.items() if not is_temporary(n)},
+        columns={n: c for n, c in table.columns.items() if n not in columns},
         constraints={n: r for n, r in table.constraints.items() if n not in ours},
         indexes={n: i for n, i in table.indexes.items() if not is_temporary(n)},
         triggers={n: t for n, t in table.triggers.items() if not is_temporary(n)},

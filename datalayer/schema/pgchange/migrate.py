@@ -155,7 +155,10 @@ def prepare(
     found_obstacles = obstacles(session, projection, different, consent, with_rows=with_rows)
     if found_obstacles:
         raise _refused(session, found_obstacles, suggestions(after, wanted.catalog))
-    tables = {change.table: renames.table_before(change.table) for change in different}
+    # a filling that was interrupted goes on also where nothing differs any more
+    unfilled = [table for table, _ in left.triggers if table in after.tables]
+    names = [*(change.table for change in different), *unfilled]
+    tables = {name: renames.table_before(name) for name in names}
     sizes = {new: _size(session, old) for new, old in tables.items() if old in found.tables}
     _refuse_others_tables(session, [renames.table_before(name) for name in sizes])
     can_silence = _can_silence_triggers(session)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from datalayer.schema.tokens import quote
 
-__all__ = ["ident", "is_temporary", "mentions", "rename_in", "temporary"]
+__all__ = ["NAME_BYTES", "ident", "is_temporary", "mentions", "object_name", "rename_in", "temporary"]
 
 _LEXER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_\x80-\U0010ffff][\w$]*|\s+|::|.""", re.DOTALL)
 _BARE = re.compile(r"[a-z_][a-z0-9_$]*\Z")
@@ -32,6 +32,7 @@ values varchar variadic verbose when where window with xmlattributes xmlconcat x
 xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable
 """
 _KEYWORDS = frozenset(_KEYWORD_LIST.split())
+NAME_BYTES = 63
 _OURS = re.compile(r"~datalayer_[0-9a-f]{16}\Z")
 
 
@@ -42,6 +43,18 @@ def temporary(*parts: str) -> str:
     letters: of BEFORE triggers, which fire in the order of their names, ours is the last.
     """
     return f"~datalayer_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def object_name(table: str, column: str, ending: str) -> str:
+    """Give the name that PostgreSQL makes up for a thing of a column.
+
+    Where it gets too long the longer of table and column gives way, never the ending.
+    """
+    names = [table.encode(), column.encode()]
+    while sum(map(len, names)) + len(f"__{ending}") > NAME_BYTES:
+        longer = 0 if len(names[0]) > len(names[1]) else 1
+        names[longer] = names[longer][:-1].decode(errors="ignore").encode()
+    return "_".join([*(name.decode() for name in names), ending])
 
 
 def is_temporary(name: str) -> bool:

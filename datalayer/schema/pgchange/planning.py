@@ -37,7 +37,8 @@ def plan(draft: Draft) -> list[Action]:
     _rename(draft)
     _put_aside(draft)
     _loosen(draft)
-    for table in dict.fromkeys(change.table for change in draft.changes if change.table):
+    changed = [change.table for change in draft.changes if change.table]
+    for table in dict.fromkeys([*changed, *(table for table, _ in draft.left.triggers)]):
         if table not in draft.wanted.catalog.tables or not _is_table(draft, table):
             continue
         if draft.of(table, "table", "add"):
@@ -248,6 +249,23 @@ def _change_filled(draft: Draft, table: str) -> None:
     _types(draft, table, rewritten)
     plan_filling(draft, table)
     plan_indexes(draft, table)
+    _let_keys_go(draft, table)
+
+
+def _key_columns(draft: Draft, table: str) -> set[str]:
+    """Give the columns that may not be NULL for as long as the primary key stands that is there now."""
+    rules = draft.found_table(table).constraints.values()
+    return {column for rule in rules if rule.kind == "p" for column in rule.columns}
+
+
+def _let_keys_go(draft: Draft, table: str) -> None:
+    """Plan what loosens the columns of a primary key that has gone: behind the step that drops it."""
+    key, expanded = _key_columns(draft, table), draft.stand_in(table)
+    stage, group = (Stage.REFERENCES, "") if expanded else (Stage.KEYS, f"keys {table}")
+    for change in draft.of(table, "not null"):
+        if change.name in key and not change.after.is_not_null and change.name not in expanded:
+            statement = alter_column(table, change.name, "DROP NOT NULL")
+            draft.add(stage, ("column", change.name, table), [statement], group=group or f"loosen {table}")
 
 
 def _choose_ways(draft: Draft, table: str) -> dict[str, Change]:
@@ -278,6 +296,7 @@ def _replacement(table: str, column: CatalogColumn) -> str:
 def _columns(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
     """Plan what touches no row, in one transaction: columns added, rules loosened or not yet valid."""
     group, later = f"columns {table}", _later(draft, table, in_place)
+    key = _key_columns(draft, table)
     for change in draft.of(table, "column", "add"):
         column: CatalogColumn = change.after
         if column.is_generated or column.identity:
@@ -292,7 +311,7 @@ def _columns(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
         if change.table != table or (table, change.name) in draft.expanded or change.name in in_place:
             continue
         statements = list(_column_facts(table, change))
-        if change.kind == "not null" and not change.after.is_not_null:
+        if change.kind == "not null" and not change.after.is_not_null and change.name not in key:
             statements.append(alter_column(table, change.name, "DROP NOT NULL"))
         if statements:
             draft.add(Stage.COLUMNS, ("column", change.name, table), statements, group=group)
@@ -335,7 +354,8 @@ def _types(draft: Draft, table: str, in_place: dict[str, Change]) -> None:
         for other in draft.changes:
             if (other.table, other.name) == (table, change.name):
                 body += _column_facts(table, other)
-                if other.kind == "not null" and not other.after.is_not_null:
+                is_in_key = other.name in _key_columns(draft, table)
+                if other.kind == "not null" and not other.after.is_not_null and not is_in_key:
                     body.append(alter_column(table, change.name, "DROP NOT NULL"))
     body += [f"ALTER TABLE {quote(table)} ADD COLUMN {column_text(c.after)}" for c in (*computed, *added)]
     known = touched | {change.name for change in added}

@@ -6,12 +6,35 @@ from collections.abc import Iterator
 
 from datalayer.schema.catalog import CatalogColumn, CatalogTable
 from datalayer.schema.pgchange.conversion import column_type
-from datalayer.schema.pgchange.names import temporary
+from datalayer.schema.pgchange.names import object_name, temporary
 from datalayer.schema.tokens import quote, quote_text
 
-__all__ = ["alter_column", "column_text", "create_table", "default_text", "drop_column", "numbered"]
+__all__ = [
+    "OUR_SETTINGS",
+    "alter_column",
+    "column_text",
+    "create_table",
+    "default_text",
+    "dollar_quoted",
+    "drop_column",
+    "numbered",
+    "sequence_name",
+]
 
-_NAME_BYTES = 63
+
+# what our session has: triggers and proofs run in sessions of others too
+OUR_SETTINGS = "".join(
+    f" SET {name} FROM CURRENT"
+    for name in ("search_path", "TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits")
+)
+
+
+def dollar_quoted(text: str) -> str:
+    """Write the body of a function."""
+    tag = "$body$"
+    while tag in text:
+        tag = f"$_{tag[1:]}"
+    return f"{tag}{text}{tag}"
 
 
 def column_text(column: CatalogColumn, *, with_default: bool = True, with_not_null: bool = True) -> str:
@@ -97,5 +120,5 @@ def numbered(
 
 def sequence_name(table: str, column: str) -> str:
     """Write the statement that gives the sequence of numbered() its lasting name."""
-    lasting = f"{table}_{column}_seq".encode()[:_NAME_BYTES].decode(errors="ignore")
-    return f"ALTER SEQUENCE {quote(temporary('sequence', table, column))} RENAME TO {quote(lasting)}"
+    lasting = quote(object_name(table, column, "seq"))
+    return f"ALTER SEQUENCE {quote(temporary('sequence', table, column))} RENAME TO {lasting}"

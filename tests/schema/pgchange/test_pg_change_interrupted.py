@@ -163,6 +163,28 @@ def test_a_null_written_between_filling_and_rule_gets_the_default(url: str) -> N
         assert rows_of(connection, "t", "id, n")[-1] == (9, 5)
 
 
+@pytest.mark.parametrize("rule", ["", " NOT NULL"])
+def test_a_row_that_others_update_while_it_waits_to_be_filled_is_filled(url: str, rule: str) -> None:
+    """It moves with the update, to where the filling has been, and an update gives no default."""
+    after = derived_of(table(f", x TEXT{rule} DEFAULT (hex(randomblob(16)))"))
+    with (
+        schema_with(url, table(), ROWS) as engine,
+        connected(url, engine.schema_name) as connection,
+        Session(engine) as session,
+    ):
+        prepared = prepare(session, read_wanted(session, after), _NO_WORD, exact=True)
+        runner = Runner(session, prepared.sizes, lock_timeout_s=5, can_silence_triggers=True)
+        until = next(place for place, action in enumerate(prepared.actions) if action.fill is not None)
+        runner.run(prepared.actions[:until])
+        run(connection, "UPDATE t SET s = 'moved' WHERE id = 2")
+        assert one(connection, "SELECT length(x) FROM t WHERE id = 2") == 32
+
+        migrate_existing(engine, after, exact=True)
+
+        assert one(connection, "SELECT count(DISTINCT x) FROM t") == 3
+        assert leftovers(connection, engine.schema_name) == 0
+
+
 @pytest.mark.parametrize(
     ("old", "value", "new", "wanted"),
     [

@@ -51,6 +51,16 @@ def test_a_column_with_values_is_not_dropped_without_a_word(url: str) -> None:
     assert error.hint is not None and "--drop table.column" in error.hint
 
 
+def test_a_column_that_only_looks_like_ours_is_not_cleaned_away(url: str) -> None:
+    before = "PG:" + PG_T[3:].format(type='bigint, "~datalayer_0123456789abcdef" integer')
+
+    error = refused(
+        url, before, "INSERT INTO t VALUES (1, 2, 3)", "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER);"
+    )
+
+    assert finding(error)["object"] == "~datalayer_0123456789abcdef"
+
+
 def test_a_table_with_rows_is_not_dropped_without_a_word(url: str) -> None:
     error = refused(url, table() + PARENT, ROWS, PARENT)
 
