@@ -30,11 +30,13 @@ from datalayer.schema.numbered.noop import NoOp, finding_of, no_op
 from datalayer.schema.numbered.one_transaction import one_transaction
 from datalayer.schema.numbered.pending import Finding, Pending, finding, pending, refuse_edited
 from datalayer.schema.numbered.python_file import StoreOf, Up, call_up, load_up, no_store
+from datalayer.schema.numbered.quoted import taken_as_text
 from datalayer.schema.numbered.script import Dialect
 from datalayer.schema.numbered.shape import shape
+from datalayer.schema.numbered.spot import spot_of
 from datalayer.schema.pace import Progress
 from datalayer.schema.plan import object_of
-from datalayer.schema.tokens import Statement, fold, quote
+from datalayer.schema.tokens import Statement, fold, quote, unquote
 
 __all__ = ["DERIVED", "Done", "Work"]
 
@@ -184,6 +186,7 @@ class Work:
         done.statements += 1
         if manner_of(statement, self.dialect).how == "skip":
             return
+        self._refuse_text_for_column(file, statement)
         try:
             nothing = no_op(self.engine, statement)
             changed = self._changes()
@@ -247,9 +250,14 @@ class Work:
         if isinstance(exc, DatabaseBusy | DatabaseUnavailable | DatabaseCorrupt):
             return type(exc)(f"{place}: {exc.what}", why=exc.why, hint=exc.hint)
         said = str(exc.__cause__ or exc.why or exc.what).partition("\n")[0]
+        found = finding("failed", "error", str(file.source), said, line=statement.line)
+        spot = spot_of(statement, exc.__cause__, file.part_to_run())
+        if spot is not None:
+            found |= {"line": spot[0], "column": spot[1]}
+            said = f"{said} (line {spot[0]}, column {spot[1]})"
         return MigrationRefused(
             f"{place}: {opening(statement)} failed",
-            findings=[finding("failed", "error", str(file.source), said, line=statement.line)],
+            findings=[found],
             why=said,
             hint="correct the file and run `datalayer migrate` again",
         )
@@ -259,6 +267,19 @@ class Work:
         self._done += 1
         if self._progress is not None:
             self._progress(min(self._done, self._total), self._total)
+
+    def _refuse_text_for_column(self, file: MigrationFile, statement: Statement) -> None:
+        token = taken_as_text(self.engine.connection(), statement) if self.dialect == "sqlite" else None
+        if token is None:
+            return
+        line = statement.line + statement.text.count("\n", 0, token.start - statement.tokens[0].start)
+        message = f"there is no column {token.text} to read, and SQLite takes it as a text"
+        raise MigrationRefused(
+            f"{file.source}:{line}: {message}",
+            findings=[finding("X001", "error", str(file.source), message, line=line)],
+            why=f"every row would get the text '{unquote(token)}'; in `{opening(statement)}`",
+            hint="leave the column out of the list, or write a value in single quotes",
+        )
 
     @property
     def _origin(self) -> str:

@@ -85,14 +85,20 @@ def test_a_failing_statement_is_named_with_file_and_line_and_undone(engine: Engi
     folder = folder_of(
         tmp_path / "m",
         "CREATE TABLE a (x INTEGER)",
-        "\nCREATE TABLE b (x INTEGER);\nINSERT INTO nowhere\nVALUES (1)",
+        "\nCREATE TABLE b (x INTEGER);  INSERT INTO\n  nowhere\nVALUES (1)",
     )
 
-    with pytest.raises(MigrationRefused, match=r"0002_step\.sql:3: INSERT INTO nowhere") as refused:
+    with pytest.raises(MigrationRefused, match=r"0002_step\.sql:2: INSERT INTO nowhere") as refused:
         run(engine, folder)
 
-    assert refused.value.findings[0]["line"] == 3
+    assert (refused.value.findings[0]["line"], refused.value.findings[0]["column"]) == (3, 3)
     assert "nowhere" in str(refused.value.why)
+    assert str(refused.value.why).endswith("(line 3, column 3)")
+    with pytest.raises(MigrationRefused, match=r"\(line 2, column 32\)"):
+        run(
+            engine,
+            make_folder(tmp_path / "m", {"0002_step.sql": "\n/* ; */ CREATE TABLE b (x INT) INSERT INTO a"}),
+        )
     assert "b" not in table_names(engine)
     # SQLite keeps nothing of the run, PostgreSQL the files before the one that failed
     kept = () if engine.dialect.name == "sqlite" else ("0001_step",)

@@ -292,6 +292,30 @@ def test_a_statement_may_hold_question_marks_in_texts_only(engine: Engine, tmp_p
     assert _one(engine, "SELECT x FROM a") == "100 % ? :x"
 
 
+@pytest.mark.parametrize(
+    ("statement", "is_refused"),
+    [
+        ('INSERT INTO new ("id", "mail")\nSELECT "id", "mail" FROM old', True),
+        ('UPDATE new SET mail = (SELECT "mail" FROM old)', False),
+        ('UPDATE old SET id = "id" WHERE "id" = "other"', False),
+        ('INSERT INTO "new" ("mail") SELECT "a text" FROM "old"', False),
+        ('INSERT INTO new (mail) VALUES ("mail")', False),
+        ("INSERT INTO new (mail) SELECT 'mail' FROM old", False),
+    ],
+)
+def test_a_column_that_drizzle_reads_and_that_is_not_there_is_no_text(
+    engine: Engine, tmp_path: Path, statement: str, is_refused: bool
+) -> None:
+    tables = "CREATE TABLE old (id INTEGER);\nCREATE TABLE new (id INTEGER, mail TEXT);"
+    folder = folder_of(tmp_path / "m", tables, f"\n{statement};")
+
+    if is_refused:
+        with pytest.raises(MigrationRefused, match=r'0002_step\.sql:3: there is no column "mail" to read'):
+            run(engine, folder)
+    else:
+        assert len(run(engine, folder).applied) == 2
+
+
 @given(st.lists(st.sets(st.integers(1, 6)), max_size=4))
 def test_files_in_whatever_order_they_arrive_are_each_applied_once(batches: list[set[int]]) -> None:
     engine = open_engine(":memory:")
