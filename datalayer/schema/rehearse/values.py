@@ -192,7 +192,8 @@ def _patterned(rules: Sequence[Rule], random: Random) -> Iterator[str]:
 def _sizes(rule: Rule) -> list[int]:
     """Give the lengths that a rule may be about."""
     numbers = (_number(token.text) for token in rule.literals if token.kind == "number")
-    return [int(one) for one in numbers if 0 < one <= 10_000] if "length" in rule.words else []
+    is_told = "length" in rule.words
+    return [size for one in numbers if is_told and 0 < one <= 10_000 for size in (int(one), int(one) + 1)]
 
 
 def _fits(value: str, rules: Sequence[Rule]) -> bool:
