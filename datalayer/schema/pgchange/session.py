@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Any, Self
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import DatabaseBusy
+from datalayer.errors import DatabaseBusy, DatabaseUnavailable
 from datalayer.schema.numbered.lock import POLL_S, being_migrated, lock_key
 
 __all__ = ["LOCK_WAIT_S", "Session"]
@@ -53,7 +53,15 @@ class Session:
         self._connection = self._engine.open_extra()
         # a plan prepared before a change of its table does not fit afterwards
         self._connection.prepare_threshold = None
-        self.server_version = int(self.fetch_all("SHOW server_version_num")[0][0])
+        asked = "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery()"
+        self.server_version, is_copy = self.fetch_all(asked)[0]
+        if is_copy:
+            self._engine.close_extra(self._connection)
+            raise DatabaseUnavailable(
+                f"{self.display_url} cannot be written",
+                why="the server is a standby: a read-only copy of another one",
+                hint="connect to the primary server, also for a plan: it makes the wanted schema to compare",
+            )
         rows = self.fetch_all("SELECT name FROM pg_settings WHERE name = ANY(%s)", (list(_SETTINGS),))
         for (name,) in rows:
             self.execute(f"SET {name} = {_SETTINGS[name]}")
