@@ -153,6 +153,7 @@ def _move_aside(work: _Work) -> None:
         fold(str(row[0])) for row in work.connection.execute("SELECT name FROM sqlite_schema").fetchall()
     }
     taken |= {fold(name) for _, name in work.order}
+    schema_text.retell(work.connection, dict(_without_own_name(moving)))
     work.run("PRAGMA legacy_alter_table = ON")
     try:
         for number, change in enumerate(moving):
@@ -168,6 +169,19 @@ def _move_aside(work: _Work) -> None:
                 work.run(f"ALTER TABLE {quote(old)} RENAME TO {quote(change.pair.wanted.name)}")
     finally:
         work.run("PRAGMA legacy_alter_table = OFF")
+
+
+def _without_own_name(moving: Sequence[Change]) -> Iterator[tuple[schema_text.Key, str]]:
+    """Give the texts in which a table's own name stands before a column: there it would not follow."""
+    for change in moving:
+        table = change.pair.found
+        texts = [("table", table.name, table.sql)]
+        if change.way != "rebuild":
+            texts += [("index", index.name, index.sql) for index in table.indexes]
+        for kind, name, text in texts:
+            shorter = schema_text.without_qualifier(text, table.name)
+            if shorter != text and table.kind != "virtual":
+                yield (kind, name), shorter
 
 
 # -- tables ----------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
-__all__ = ["can_write", "put_in_order", "retell"]
+from datalayer.schema.tokens import fold, significant, tokenize, unquote
+
+__all__ = ["Key", "can_write", "put_in_order", "retell", "without_qualifier"]
 
 Key = tuple[str, str]
 """The type and the name of a row of sqlite_schema."""
@@ -35,6 +38,16 @@ def retell(connection: sqlite3.Connection, texts: Mapping[Key, str]) -> None:
             connection.execute(
                 "UPDATE sqlite_schema SET sql = ? WHERE type = ? AND name = ?", (text, kind, name)
             )
+
+
+def without_qualifier(text: str, table: str) -> str:
+    """Give the text of a table or index with `column` where it says `table.column`."""
+    tokens = significant(tokenize(text))
+    for token, dot in reversed(list(pairwise(tokens))):
+        is_name = token.kind in ("word", "identifier") and fold(unquote(token)) == fold(table)
+        if is_name and dot.text == ".":
+            text = text[: token.start] + text[dot.end :]
+    return text
 
 
 def put_in_order(connection: sqlite3.Connection, wanted: Sequence[Key], texts: Mapping[Key, str]) -> None:
