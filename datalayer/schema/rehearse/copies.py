@@ -36,7 +36,6 @@ __all__ = ["blank", "copy_of"]
 _PREFIX = "datalayer-rehearsal-"
 _CLONE = "datalayer_rehearsal_"
 _STEP_PAGES = 2048
-_YOUNG_S = 600
 
 
 @contextmanager
@@ -134,6 +133,7 @@ def _copy_postgres(engine: Engine, with_rows: bool, progress: Progress | None) -
     name = _new_name()
     with _maintenance(engine) as server:
         _sweep_databases(server)
+        _claim(server, name)
         is_whole = with_rows and _from_template(engine, server, name)
         try:
             if not is_whole:
@@ -160,6 +160,7 @@ def blank(engine: Engine) -> Generator[Engine]:
     name = _new_name()
     with _maintenance(engine) as server:
         _sweep_databases(server)
+        _claim(server, name)
         _create(engine, server, name)
         try:
             with closing(open_engine(_url(engine, name), _options(engine))) as empty:
@@ -219,23 +220,29 @@ def _maintenance(engine: Engine) -> Generator[Any]:
 
 
 def _sweep_databases(server: Any) -> None:
-    """Drop copies that a killed rehearsal left: nobody is connected to them any more."""
+    """Drop copies that a killed rehearsal left: nobody is connected to them, nor holds their lock."""
     import psycopg
 
-    # one that was made this instant is another process's, who is about to connect
-    young = int(time()) - _YOUNG_S
     rows = _run(
         server,
-        "SELECT datname FROM pg_database d"
-        f" WHERE datname ~ '^{_CLONE}[0-9]+_' AND split_part(datname, '_', 3)::bigint < {young}"
+        f"SELECT datname FROM pg_database d WHERE datname ~ '^{_CLONE}[0-9]+_'"
         " AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)",
     ).fetchall()
     for (name,) in rows:
+        if not server.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()[0]:
+            continue
         try:
             _run(server, f"DROP DATABASE IF EXISTS {quote(name)}")
         except psycopg.Error:
             # somebody else's, or just taken
             continue
+        finally:
+            server.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+
+
+def _claim(server: Any, name: str) -> None:
+    """Say for as long as the connection lives that a copy of this name is in use, made or not."""
+    server.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
 
 
 def _from_template(engine: Engine, server: Any, name: str) -> bool:

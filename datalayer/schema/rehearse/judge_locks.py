@@ -58,12 +58,13 @@ def rewrites_of(run: FileRun, ran: Ran) -> tuple[str, ...]:
 def scans_of(run: FileRun, ran: Ran) -> tuple[str, ...]:
     """Give the tables that a statement read whole.
 
-    That of a new foreign key is among them, though the server says nothing of it.
+    That of a foreign key which is new or proved is among them, though the server says nothing of it.
     """
     said = {name for notice in ran.said if notice.startswith("verifying table") for name in names_in(notice)}
     said |= {
         table for table, name in _new_rules(ran, "references") if f"{table}.{name}" not in ran.after.unproven
     }
+    said |= {rule.partition(".")[0] for rule in ran.before.unproven - ran.after.unproven}
     return tuple(sorted(said & set(run.before.tables)))
 
 
@@ -93,7 +94,10 @@ def _of_statement(run: FileRun, ran: Ran, strong: list[tuple[str, str]]) -> Iter
     for table in rewritten:
         yield _rewrite(run, ran, table)
     if ran.statement.verb == "CREATE" and _indexes(ran, run):
-        tables = ", ".join(sorted({table for table, mode in strong if mode == "ShareLock"}))
+        found = {table for table, mode in strong if mode == "ShareLock"}
+        # a stronger lock of an earlier statement is held until it is done as well
+        found |= {table for table, _ in _new_rules(ran, "indexes") if _is_locked(ran, table)}
+        tables = ", ".join(sorted(found & set(run.before.tables)))
         if tables:
             fix = "CREATE INDEX CONCURRENTLY, in a file of its own"
             yield _finding(
@@ -125,7 +129,7 @@ def _rewrite(run: FileRun, ran: Ran, table: str) -> RuleFinding:
     rule, fix = "L005", "change it by a new column that is filled in batches"
     what = "writes the whole table anew under ACCESS EXCLUSIVE"
     if then is not None and now is not None:
-        if set(now.columns) - set(then.columns):
+        if set(now.columns) - set(then.columns) and not _computes(ran):
             rule, what = "L008", "writes the whole table anew for a default that differs from row to row"
             fix = "add the column without it, SET DEFAULT, then fill it in batches"
         elif any(
@@ -136,6 +140,11 @@ def _rewrite(run: FileRun, ran: Ran, table: str) -> RuleFinding:
     count = ran.before.counts.get(table, 0)
     text = f"{opening(ran.statement) if ran.statement else 'up(store)'} {what}: {table}, {count} rows here"
     return _finding(run, ran, rule, "warning", text, fix)
+
+
+def _computes(ran: Ran) -> bool:
+    words = {token.upper for token in ran.statement.tokens} if ran.statement else set[str]()
+    return bool(words & {"GENERATED", "SERIAL", "BIGSERIAL", "SMALLSERIAL"})
 
 
 def _new_rules(ran: Ran, kind: str) -> list[tuple[str, str]]:
