@@ -19,6 +19,7 @@ from datalayer.schema.pgchange.filling import plan_filling
 from datalayer.schema.pgchange.finishing import plan_code, plan_drops, plan_references
 from datalayer.schema.pgchange.indexing import plan_indexes
 from datalayer.schema.pgchange.names import mentions, temporary
+from datalayer.schema.pgchange.renames import in_order
 from datalayer.schema.pgchange.statements import (
     alter_column,
     column_text,
@@ -80,7 +81,7 @@ def _rename(draft: Draft) -> None:
     for old, new in renames.tables.items():
         sql = f"ALTER TABLE {quote(old)} RENAME TO {quote(new)}"
         draft.add(Stage.RENAME, ("table", new, old), [sql], group="renames", risk=risk)
-    for (table, old), new in renames.columns.items():
+    for (table, old), new in in_order(renames.columns):
         now = renames.tables.get(table, table)
         sql = f"ALTER TABLE {quote(now)} RENAME COLUMN {quote(old)} TO {quote(new)}"
         draft.add(Stage.RENAME, ("column", new, table), [sql], group="renames", risk=risk)

@@ -15,7 +15,7 @@ from datalayer.schema.catalog import Catalog, CatalogColumn, CatalogConstraint, 
 from datalayer.schema.pgchange.names import ident, rename_in
 from datalayer.schema.tokens import fold
 
-__all__ = ["Renames", "renamed", "resolve", "suggestions"]
+__all__ = ["Renames", "in_order", "renamed", "resolve", "suggestions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,55 @@ def _column(
         raise _refused(
             f"there is no column {table}.{column} to rename", f"its columns are {', '.join(there)}"
         )
+    inner = [(old.partition(".")[2], new) for old, new in declared.items() if _owns(old, owner)]
+    own = {_exact(there, old) or old: new for old, new in inner}
     if new in there:
-        raise _refused(f"the column {table}.{name} cannot be renamed: {new} is there already")
+        if _was_done(there, own, name):
+            return
+        _refuse_taken(table, name, own, there)
     after = wanted.tables.get(tables.get(table, table))
     if after is None or new not in after.columns:
         raise _refused(f"the column {table}.{name} cannot be renamed: the wanted table has no column {new}")
     columns[table, name] = new
+
+
+def _owns(declared: str, owner: str) -> bool:
+    return "." in declared and fold(declared.partition(".")[0]) == fold(owner)
+
+
+def _was_done(there: Mapping[str, object], own: Mapping[str, str], name: str) -> bool:
+    """Whether a name that is there has come from another one that gave it up: a chain that was done."""
+    missing = {new for old, new in own.items() if old not in there}
+    place = name
+    while place not in missing:
+        before = next((old for old, new in own.items() if new == place), None)
+        if before is None or before == name:
+            return False
+        place = before
+    return True
+
+
+def _refuse_taken(table: str, name: str, own: Mapping[str, str], there: Mapping[str, object]) -> None:
+    """Refuse a new name that its owner does not give up by a rename of its own."""
+    place = own[name]
+    while place in there:
+        if place == name:
+            raise _refused(
+                f"the columns {table}.{name} and {table}.{own[name]} cannot change names in one run",
+                "killed in between, nobody could tell which of them has the other's name already",
+            )
+        if place not in own:
+            raise _refused(f"the column {table}.{name} cannot be renamed: {place} is there already")
+        place = own[place]
+
+
+def in_order(renames: Mapping[tuple[str, str], str]) -> list[tuple[tuple[str, str], str]]:
+    """Order column renames so that each finds its new name free."""
+    left, ordered = dict(renames), list[tuple[tuple[str, str], str]]()
+    while left:
+        free = next(place for place in left if (place[0], left[place]) not in left)
+        ordered.append((free, left.pop(free)))
+    return ordered
 
 
 def _refused(what: str, why: str | None = None) -> MigrationRefused:

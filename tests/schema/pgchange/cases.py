@@ -137,6 +137,10 @@ FACTS = [
 
 LONG = "l" * 63
 TIGHT = [
+    same("columns take each other's names in turn", table(),
+         "CREATE TABLE t (id INTEGER PRIMARY KEY, s INTEGER, z TEXT);",
+         keep={("t", "id, s, z"): [(1, 10, "a"), (2, 20, "b"), (3, None, None)]},
+         consent=Consent(renames={"t.n": "s", "t.s": "z"})),
     Case("names as long as they can be",
          f"PG:CREATE TABLE {LONG} (id int PRIMARY KEY, {'k' * 60} int, {'k' * 60}\u00e9 text)",
          f"INSERT INTO {LONG} VALUES (1, 2, 'a');",

@@ -103,6 +103,15 @@ def test_what_hangs_on_a_column_and_cannot_be_taken_along_is_named(url: str, mad
     assert error.hint is not None and "create them again" in error.hint
 
 
+def test_columns_that_swap_their_names_are_refused(url: str) -> None:
+    """Killed behind the renames, the same command would swap them back."""
+    given = Consent(renames={"t.n": "s", "t.s": "n"})
+
+    error = refused(url, table().replace("INTEGER, s", "TEXT, s"), ROWS, table(), consent=given)
+
+    assert error.what == "the columns t.n and t.s cannot change names in one run; nothing was changed"
+
+
 def test_what_looks_like_a_rename_is_suggested_and_not_done(url: str) -> None:
     error = refused(url, table(), ROWS, table().replace(" s ", " sign "))
 
