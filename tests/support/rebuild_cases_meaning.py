@@ -121,6 +121,20 @@ def _put_in_place() -> Iterator[Case]:
         "a text of a large number becomes one", "(a)", "(a INTEGER)", "('1.0e+16')", refused=("t", "a")
     )
     yield pair(
+        "a new text is TRUE by default",
+        "(a)",
+        "(a, b TEXT DEFAULT TRUE)",
+        "(1)",
+        asked=(("SELECT b, typeof(b) FROM t", [("1", "text")]),),
+    )
+    yield pair(
+        "a CHECK that the new type alone makes false",
+        "(a TEXT)",
+        "(a NUMERIC CHECK (a IS NOT '007'))",
+        "('7')",
+        refused=("t", "1"),
+    )
+    yield pair(
         "a text becomes the rowid",
         "(a, b)",
         "(a INTEGER PRIMARY KEY, b)",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from datalayer.schema.change.layout import mentions, reasons_to_rebuild
+from datalayer.schema.change.layout import affinity, mentions, reasons_to_rebuild
 from datalayer.schema.change.pairing import Pair, Pairing, is_journal
 from datalayer.schema.change.projection import is_filled
 from datalayer.schema.snapshot import (
@@ -240,6 +240,9 @@ def _reasons_of_new_columns(pair: Pair) -> Iterator[str]:
                 yield f"{column.name} is computed and stored"
         elif not is_constant(column.default):
             yield f"{column.name} has a default that is computed for each row"
+        elif (column.default or "").upper() in ("TRUE", "FALSE") and affinity(column, pair.wanted) == "TEXT":
+            # SQLite reads the number itself for older rows, without the conversion that new ones get
+            yield f"{column.name} would not be a text in older rows"
 
 
 def is_constant(default: str | None) -> bool:
