@@ -37,6 +37,7 @@ def plan_expansion(draft: Draft) -> None:
                 _expand(draft, change)
                 _prove(draft, change)
         _checks(draft, table)
+        _measure(draft, table)
         statements, gone = _swap(draft, table)
         body += statements
         keys += gone
@@ -77,6 +78,12 @@ def _expand(draft: Draft, change: Change) -> None:
         )
     if statements:
         draft.add(Stage.EXPAND, ("column", change.name, table), statements, group=f"expand {table}")
+
+
+def _measure(draft: Draft, table: str) -> None:
+    """Plan ANALYZE: the planner would know nothing of the new columns until autovacuum comes by."""
+    name = ("statistics", table, table)
+    draft.add(Stage.KEYS, name, [f"ANALYZE {quote(table)}"], cost="weak", locks={table: WEAK})
 
 
 def _converter(draft: Draft, change: Change) -> str | None:

@@ -106,6 +106,8 @@ KEPT = {
     "ALTER TABLE t ALTER x SET STATISTICS 321, ALTER x SET (n_distinct = 5)":
     "(SELECT attstattarget = 321 AND attoptions = '{{n_distinct=5}}' FROM pg_attribute"
     " WHERE attrelid = 't'::regclass AND attname = 'x')",
+    "ANALYZE t": "(SELECT count(*) = 1 FROM pg_stats WHERE schemaname = current_schema"
+    " AND tablename = 't' AND attname = 'x')",
     "CREATE STATISTICS pair ON x, y FROM t": "(SELECT count(*) = 1 FROM pg_statistic_ext s"
     " WHERE s.stxrelid = 't'::regclass AND stxname = 'pair')",
     "COMMENT ON INDEX i IS 'by number'": "obj_description('i'::regclass) = 'by number'",
