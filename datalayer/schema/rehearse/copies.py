@@ -73,6 +73,8 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
         # nothing of it has to outlive a power cut
         copy = open_engine(path, Options(synchronous="OFF"))
         try:
+            # what a savepoint keeps of changed pages would be as large as the database
+            copy.connection().execute("PRAGMA temp_store = FILE")
             copy.connection().set_authorizer(no_attach)
             yield copy
         finally:
