@@ -427,3 +427,13 @@ def test_a_name_is_renamed_once() -> None:
 def test_a_command_of_the_shell_in_a_schema_file_is_told_as_such(app: Engine) -> None:
     with pytest.raises(MigrationRefused, match=r"line 2: \.mode csv is a command of the sqlite3 program"):
         bring(app, "CREATE TABLE t (a);\n.mode csv\nCREATE TABLE u (a);")
+
+
+def test_a_row_that_breaks_a_rule_by_its_new_type_alone_is_named(app: Engine) -> None:
+    app.write("CREATE TABLE t (a TEXT)")
+    app.write("INSERT INTO t VALUES ('6'), ('7')")
+
+    with pytest.raises(MigrationRefused) as refusal:
+        bring(app, "CREATE TABLE t (a NUMERIC CHECK (a IS NOT '007'));")
+
+    assert [finding["rows"] for finding in refusal.value.findings] == [[{"rowid": 2}]]

@@ -127,12 +127,27 @@ def _put_in_place() -> Iterator[Case]:
         "(1)",
         asked=(("SELECT b, typeof(b) FROM t", [("1", "text")]),),
     )
+    yield Case(
+        "a table gets another name and a column another default than rows have",
+        "CREATE TABLE t (a DEFAULT 'x'); INSERT INTO t VALUES ('x');",
+        "CREATE TABLE u (a DEFAULT 'y');",
+        renames={"t": "u"},
+        asked=(("SELECT a FROM u", [("x",)]),),
+    )
+    yield Case(
+        "a table is renamed whose rules name it before their columns",
+        "CREATE TABLE t (a CHECK (t.a > 0), b AS (a + 1), CHECK (t . b > 0)); INSERT INTO t VALUES (1);"
+        "CREATE INDEX i ON t (b) WHERE t.a > 0;",
+        "CREATE TABLE u (a CHECK (u.a > 0), b AS (a + 1), c, CHECK (u . b > 0));"
+        "CREATE INDEX i ON u (b) WHERE u.a > 0;",
+        renames={"t": "u"},
+        asked=(("SELECT * FROM u", [(1, 2, None)]),),
+    )
     yield pair(
-        "a CHECK that the new type alone makes false",
-        "(a TEXT)",
-        "(a NUMERIC CHECK (a IS NOT '007'))",
-        "('7')",
-        refused=("t", "1"),
+        "a table is made anew whose rules name it before their columns",
+        "(a CHECK (t.a > 0), b AS (a + 1), CHECK (t . b > 0))",
+        "(a TEXT CHECK (t.a > 0), b AS (a + 1), CHECK (t . b > 0))",
+        "(1)",
     )
     yield pair(
         "a text becomes the rowid",
