@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
+_COST = """The database is copied whole: SQLite's into the folder for temporary files (TMPDIR names another),
+PostgreSQL's into a database on the same server, for which the role needs CREATEDB. Keep twice its size free;
+1 GB takes about a minute, and again as long where a statement fails. Memory does not grow with it. With
+--rows synthetic no row is copied. The copy goes in the end, and that of a killed rehearsal with the next."""
+
+
 def _add_arguments(parser: Parser) -> None:
+    parser.epilog = f"{_COST}\n\n{parser.epilog}"
     add_folder(parser)
     parser.add_argument(
         "--rows",

@@ -63,6 +63,8 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
         _sweep_folders(Path(folder))
         path = Path(folder) / "copy.db"
+        if with_rows:
+            _ask_for_room(engine, source, folder)
         # one moment: a writer beside it would make the backup begin again
         with closing(sqlite3.connect(path, isolation_level=None)) as target, engine.transaction(read=True):
             source.execute("SELECT 1 FROM sqlite_schema").fetchone()
@@ -79,6 +81,20 @@ def _copy_sqlite(engine: Engine, with_rows: bool, progress: Progress | None) -> 
             yield copy
         finally:
             copy.close()
+
+
+def _ask_for_room(engine: Engine, source: sqlite3.Connection, folder: str) -> None:
+    """Raise DatabaseUnavailable where the copy would fill the disk: better now than when it is full."""
+    pages, size = (
+        int(source.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size")
+    )
+    free = shutil.disk_usage(folder).free
+    if free < pages * size:
+        raise DatabaseUnavailable(
+            f"no copy of {engine.display_url} can be made",
+            why=f"it has {pages * size >> 20} MiB, and {Path(folder).parent} has {free >> 20} MiB left",
+            hint="free room there, or set TMPDIR to a folder with more; --rows synthetic copies no rows",
+        )
 
 
 def _telling(progress: Progress | None) -> Callable[[int, int, int], object] | None:
