@@ -23,6 +23,7 @@ from datalayer.schema.adopt.shape import by_shape
 from datalayer.schema.backup import backup
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.losses import destroys
+from datalayer.schema.change.meter import interruptible
 from datalayer.schema.change.migrate import Wanted, looking, perform, plan_change, unguarded
 from datalayer.schema.change.planning import Plan
 from datalayer.schema.change.telling import foresee, steps_of
@@ -346,7 +347,7 @@ class _Sqlite:
 
     def foretell(self, wanted: Wanted, *, plan: bool) -> tuple[Plan, tuple[Step, ...], tuple[str, ...]]:
         """Give the plan, its steps and the names to record, from one snapshot."""
-        with self.engine.transaction(read=True), looking(self.connection):
+        with looking(self.connection), self.engine.transaction(read=True):
             planned = self.plan(wanted)
             steps = steps_of(self.connection, planned, measured=plan)
             if plan:
@@ -357,7 +358,7 @@ class _Sqlite:
         """Plan once more, now that nobody else writes, and do it."""
         wanted, consent = self.wanted, self.call.consent
         assert wanted is not None
-        with looking(self.connection):
+        with interruptible(self.connection):
             planned = self.plan(wanted)
             steps, missing = steps_of(self.connection, planned, measured=False), self.call.unrecorded()
         kept = None

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _CHUNK_ROWS = 100_000
-_KEYS_KIB = 16_384
+_KEYS_KIB = 32_768
 # a result has at most as many columns as a table, so a table of 2,000 leaves no room for the rowid
 # (sqlite.org/limits.html)
 _MOST_COLUMNS = 2_000
@@ -63,7 +63,8 @@ def copy(connection: sqlite3.Connection, pair: Pair, old: str, rows: int, meter:
     into = f"INSERT OR ABORT INTO {quote(pair.wanted.name)} ({', '.join(map(quote, names))})"
     number, order = rowid_name(pair.found), _order(pair)
     select = f"SELECT {', '.join(expressions)} FROM {quote(old)} AS o"
-    with _room_for_keys(connection, pair.wanted):
+    # what is sorted needs as much room again
+    with _room_for_keys(connection, pair.wanted, _KEYS_KIB // 2 if order else _KEYS_KIB):
         if number is not None and len(names) > _MOST_COLUMNS:
             _copy_row_by_row(connection, old, number, into, expressions)
         elif number is None or order:
@@ -188,13 +189,13 @@ def _stored_by(pair: Pair) -> Iterator[str]:
 
 
 @contextmanager
-def _room_for_keys(connection: sqlite3.Connection, table: Table) -> Generator[None]:
+def _room_for_keys(connection: sqlite3.Connection, table: Table, kib: int) -> Generator[None]:
     """Let more pages stay in memory where a key has an index of its own, which is filled in any order."""
     if (table.is_without_rowid and len(table.key_indexes) < 2) or not table.key_indexes:
         yield
         return
     before = connection.execute("PRAGMA cache_size").fetchone()[0]
-    connection.execute(f"PRAGMA cache_size = {-_KEYS_KIB}")
+    connection.execute(f"PRAGMA cache_size = {-kib}")
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from datalayer.engine.connection import Engine
@@ -74,14 +74,22 @@ def perform(
 
 @contextmanager
 def looking(connection: sqlite3.Connection) -> Generator[None]:
-    """Look at all rows of large tables: in little memory, and so that Ctrl-C ends it."""
-    before = _setting(connection, "cache_size")
-    connection.execute(f"PRAGMA cache_size = {_SETTINGS['cache_size']}")
+    """Look at all rows of large tables in little memory, and so that Ctrl-C ends it.
+
+    Take it outside of a transaction: within one, temp_store cannot be set.
+    """
+    names = ("temp_store", "cache_size")
+    before = {name: _setting(connection, name) for name in names}
     try:
+        for name in names:
+            connection.execute(f"PRAGMA {name} = {_SETTINGS[name]}")
         with interruptible(connection):
             yield
     finally:
-        connection.execute(f"PRAGMA cache_size = {before}")
+        # one that could not be rolled back was closed
+        with suppress(sqlite3.ProgrammingError):
+            for name, value in before.items():
+                connection.execute(f"PRAGMA {name} = {value}")
 
 
 @contextmanager
