@@ -269,6 +269,45 @@ _SAID = [
         "-- migrate:up transaction:false\nALTER TYPE s ADD VALUE 'x';\nUPDATE jobs SET state = 'x';\n",
         None,
     ),
+    (
+        "T003",
+        "ALTER TYPE s ADD VALUE 'x';\nDO $$ BEGIN DELETE FROM jobs WHERE state = 'x'; END $$;\n",
+        "error",
+    ),
+    ("N001", "CREATE TABLE IF NOT EXISTS jobs (id int8 PRIMARY KEY, state text);\n", None),
+    (
+        "N003",
+        "CREATE INDEX i ON jobs (id);\nCREATE INDEX IF NOT EXISTS i ON jobs (id) INCLUDE (state);\n",
+        "error",
+    ),
+    ("N005", "DROP INDEX IF EXISTS jobs_by_state;\n", "info"),
+    ("N005", "DROP INDEX IF EXISTS jobs_state_key;\nDROP TABLE IF EXISTS auth.users;\n", None),
+    ("X001", "TRUNCATE job;\n", "error"),
+    ("X001", "CREATE TABLE a (job bigint REFERENCES jobs (key));\n", "error"),
+    (
+        "X001",
+        "CREATE TABLE a (LIKE jobs);\nCREATE INDEX i ON a (state);\nSELECT 1 AS x INTO b;\nDELETE FROM b;\n",
+        None,
+    ),
+    ("D005", "CREATE TABLE a (at text DEFAULT (strftime('%s', 'now')));\n", "error"),
+    ("D005", "CREATE TABLE [a] (id int);\n", "error"),
+    ("D005", "CREATE TABLE a (\"autoincrement\" text DEFAULT 'COLLATE NOCASE');\n", None),
+    ("L001", "ALTER TABLE jobs ADD COLUMN a int; SET lock_timeout = 100;\n", "warning"),
+    ("L001", "SET lock_timeout = 0;\nALTER TABLE jobs ADD COLUMN a int;\n", "warning"),
+    ("L001", "SELECT set_config('lock_timeout', '2s', true);\nALTER TABLE jobs ADD COLUMN a int;\n", None),
+    ("L004", "ALTER TABLE jobs ALTER id SET NOT NULL;\n", None),
+    (
+        "L004",
+        "ALTER TABLE jobs ADD CONSTRAINT c CHECK (state IS NOT NULL) NOT VALID;\n"
+        "ALTER TABLE jobs ALTER state SET NOT NULL;\n",
+        "warning",
+    ),
+    ("L005", "ALTER TABLE jobs SET TABLESPACE fast;\n", "warning"),
+    (
+        "L010",
+        "SELECT pg_advisory_lock(1);\nSELECT pg_advisory_unlock(1);\nREINDEX TABLE CONCURRENTLY jobs;\n",
+        None,
+    ),
 ]
 
 
@@ -281,6 +320,64 @@ def test_postgres_file_is_told_of_where_it_says_so(
     found = [one.severity for one in validate(Folder(tmp_path), dialect="postgresql") if one.id == rule]
 
     assert found == [severity][: severity is not None]
+
+
+SWAP_OF_JOBS = """CREATE TABLE fresh (id bigint PRIMARY KEY, {body});
+INSERT INTO fresh (id, {names}) SELECT id, {values} FROM jobs;
+DROP TABLE jobs;
+ALTER TABLE fresh RENAME TO jobs;
+{after}"""
+RICH_JOBS = """CREATE TABLE jobs (id bigint PRIMARY KEY, n int DEFAULT 1 CHECK (n > 0), UNIQUE (n, id),
+    up bigint REFERENCES jobs (id) ON DELETE CASCADE);
+CREATE TRIGGER seen AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION f();
+"""
+_SAME = "n integer DEFAULT (1) CHECK (n > 0 AND n < 9), UNIQUE (id, n), up bigint REFERENCES jobs (id)"
+_SEEN = "CREATE TRIGGER seen AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION f();\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "names", "values", "after", "told"),
+    [
+        (f"{_SAME} ON DELETE CASCADE", "n, up", "n, up", _SEEN, set()),
+        (f"{_SAME} ON DELETE CASCADE", "n, up", "n, up", "", {"F001"}),
+        (_SAME, "n, up", "n, up", _SEEN, {"F005"}),
+        (f"{_SAME.replace('integer', 'text')} ON DELETE CASCADE", "n, up", "n, up", _SEEN, {"F006"}),
+        (f"{_SAME.replace('integer', 'text')} ON DELETE CASCADE", "n, up", "n::text, up", _SEEN, set()),
+        (
+            "size int DEFAULT 1, up bigint REFERENCES jobs (id) ON DELETE CASCADE",
+            "size, up",
+            "n, up",
+            _SEEN,
+            set(),
+        ),
+    ],
+)
+def test_table_of_postgresql_made_anew_is_compared_by_meaning(
+    tmp_path: Path, body: str, names: str, values: str, after: str, told: set[str]
+) -> None:
+    text = SWAP_OF_JOBS.format(body=body, names=names, values=values, after=after)
+    write_files(tmp_path, {"0001_jobs.sql": RICH_JOBS, "0002_next.sql": text})
+
+    found = {one.id for one in validate(Folder(tmp_path), dialect="postgresql") if one.id.startswith("F")}
+
+    assert found == told
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "is_told"),
+    [
+        ("D001", "PRAGMA /* x */ main.foreign_keys = no;\n", True),
+        ("D004", "WITH x AS (SELECT * FROM users) INSERT INTO users SELECT x.* FROM x;\n", True),
+        ("X004", "CREATE TABLE a (s TEXT COLLATE NOCASE DEFAULT 'A' CHECK (s IN ('a')));\n", False),
+        ("X004", "CREATE TABLE a (n TEXT DEFAULT 5 CHECK (n = '5'));\n", False),
+        ("N004", "REINDEX;\n", False),
+        ("F006", swap(NULLABLE.replace("age TEXT", "age TEXT COLLATE NOCASE")), False),
+    ],
+)
+def test_sqlite_file_is_told_of_where_it_says_so(tmp_path: Path, rule: str, text: str, is_told: bool) -> None:
+    write_files(tmp_path, {"0001_users.sql": USERS, "0002_next.sql": text})
+
+    assert any(one.id == rule for one in validate(Folder(tmp_path), dialect="sqlite")) is is_told
 
 
 def test_child_that_the_file_drops_too_is_not_told_with_its_parent(tmp_path: Path) -> None:
