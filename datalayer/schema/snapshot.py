@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -283,11 +283,14 @@ def read_text(script: str, *, source: str = "the schema") -> Schema:
         connection.close()
 
 
-def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
+def load(
+    script: str, *, source: str = "the schema", place_of: Callable[[int], str] | None = None
+) -> sqlite3.Connection:
     """Run a script in a new database in memory and return its open connection, rows that it inserts included.
 
     Touches no file: ATTACH (and so VACUUM INTO) is refused. BEGIN, COMMIT and connection settings in the
-    script are passed over. Raises MigrationRefused naming the line where SQLite refuses a statement.
+    script are passed over. Raises MigrationRefused naming the line where SQLite refuses a statement; of a
+    script put together of files, `place_of` tells what a line of it is.
     """
     # the empty cache_name of plain ":memory:" is private to this connection
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
@@ -299,8 +302,10 @@ def load(script: str, *, source: str = "the schema") -> sqlite3.Connection:
             connection.close()
             is_of_shell = statement.tokens[0].text == "."
             what = "is a command of the sqlite3 program, no SQL" if is_of_shell else "is refused"
+            line = statement.line
+            place = f"{source}, line {line}" if place_of is None else place_of(line)
             raise MigrationRefused(
-                f"{source}, line {statement.line}: {_opening(statement)} {what}",
+                f"{place}: {_opening(statement)} {what}",
                 why=str(exc),
                 hint=f"{'leave it out' if is_of_shell else 'correct the statement'}; nothing was changed",
             ) from exc

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -146,13 +146,15 @@ def _replayed(
 ) -> tuple[Whole | None, MigrationRefused | None]:
     """Run a folder's files in memory; Python files, and PostgreSQL's own words, need a database."""
     try:
-        return _whole(place.script(), source, needs_history=bool(names)), None
+        return _whole(place.script(), source, needs_history=bool(names), place_of=place.place_of), None
     except MigrationRefused as exc:
         return None, exc
 
 
-def _whole(script: str, source: str, *, needs_history: bool) -> Whole:
-    connection = load(script, source=source)
+def _whole(
+    script: str, source: str, *, needs_history: bool, place_of: Callable[[int], str] | None = None
+) -> Whole:
+    connection = load(script, source=source, place_of=place_of)
     header = _header(script)
     try:
         if needs_history and not connection.execute("PRAGMA table_info(migrations)").fetchall():

@@ -134,7 +134,7 @@ def test_another_tools_table_of_migrations_is_no_record_of_ours(engine: Engine) 
     engine.write("CREATE TABLE migrations (id INTEGER PRIMARY KEY, migration TEXT, batch INTEGER)")
 
     assert applied_names(engine) == ()
-    with pytest.raises(MigrationRefused, match="belongs to another program"):
+    with pytest.raises(MigrationRefused, match="another program's"):
         migrate(engine)
 
 

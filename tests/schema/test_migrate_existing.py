@@ -106,6 +106,16 @@ def test_a_change_by_hand_is_undone_after_the_files(app: Engine, folder: Path) -
     assert app.columns("people") == ["id", "name", "age"]
 
 
+def test_a_statement_that_no_history_lets_pass_is_named_with_its_own_file(app: Engine, folder: Path) -> None:
+    app.write("CREATE TABLE other (x INTEGER)")
+    (folder / "0003_name.sql").write_text("-- an index\n\nCREATE INDEX people_name ON people (nosuch);")
+
+    with pytest.raises(MigrationRefused, match=r"0003_name\.sql:3: CREATE INDEX") as refused:
+        migrate(app, target_of(folder=folder), consent=NO_BACKUP)
+
+    assert "nosuch" in str(refused.value.why)
+
+
 def test_to_stops_at_a_file(app: Engine, folder: Path) -> None:
     first = migrate(app, target_of(folder=folder, to="0002_age"))
     rest = migrate(app, target_of(folder=folder))

@@ -268,6 +268,20 @@ class Folder:
             is_flyways = self.layout == "flyway" and _REPEATABLE.match(name)
             yield FolderProblem("repeatable" if is_flyways else "no number", name, str(self.root / name))
 
+    def place_of(self, line: int) -> str:
+        """Give the file, and the line of it, that a line of `script` is."""
+        consolidated = self.root / CONSOLIDATED
+        if consolidated.is_file() and self.domains is None:
+            return f"{consolidated}, line {line}"
+        left, place = line, str(self.root)
+        for file in self.files():
+            count = file.part_to_run().count("\n") + 2
+            place = f"{file.source}:{left}"
+            if left <= count:
+                break
+            left -= count
+        return place
+
     def _listing(self) -> list[Traversable]:
         try:
             return list(self.root.iterdir())

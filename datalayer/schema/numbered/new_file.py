@@ -5,13 +5,20 @@ Never writes over a file.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema.numbered.folder import Folder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 __all__ = ["check_slug", "new_file", "same_slug"]
 
@@ -52,13 +59,14 @@ def new_file(root: Path, slug: str, *, is_python: bool, now: datetime) -> Path:
     _refuse_foreign(root, slug)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        numbers = list(_numbers(root))
-        has_ups = bool(numbers) and all(ending in (".up.sql", ".down.sql") for *_, ending in numbers)
-        ending = ".py" if is_python else ".up.sql" if has_ups else ".sql"
-        path = root / f"{_next_number(numbers, now)}{_separator(numbers)}{slug}{ending}"
-        text = (_PYTHON if is_python else _SQL).format(title=_title(slug))
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with _alone_in(root):
+            numbers = list(_numbers(root))
+            has_ups = bool(numbers) and all(ending in (".up.sql", ".down.sql") for *_, ending in numbers)
+            ending = ".py" if is_python else ".up.sql" if has_ups else ".sql"
+            path = root / f"{_next_number(numbers, now)}{_separator(numbers)}{slug}{ending}"
+            text = (_PYTHON if is_python else _SQL).format(title=_title(slug))
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
     except FileExistsError as exc:
         raise MigrationRefused(
             f"{exc.filename} is there already; nothing was written", hint="give another name"
@@ -104,6 +112,22 @@ def _refuse_foreign(root: Path, slug: str) -> None:
     if layout in ways:
         what, hint = ways[layout]
         raise MigrationRefused(f"{root} is a {layout} folder, and its files come with {what}", hint=hint)
+
+
+@contextmanager
+def _alone_in(root: Path) -> Generator[None]:
+    """Let two that make a file at once have a number each, where the system can lock a folder."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        # a folder of a network may take no locks
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _numbers(root: Path) -> Iterator[tuple[str, str, str]]:

@@ -143,6 +143,9 @@ def _lex(text: str, pattern: re.Pattern[str]) -> Iterator[Token]:
         kind = _KINDS.get(group, "illegal")
         if group == "block":
             end, kind = _comment_end(text, position), "comment"
+            if pattern is _POSTGRES and not text.endswith("*/", position + 2, end):
+                # never closed: SQLite lets it end with the text, PostgreSQL is to say what it thinks of it
+                kind = "illegal"
         elif group == "dollar":
             close = text.find(match[0], end)
             end, kind = (close + len(match[0]), "string") if close >= 0 else (len(text), "illegal")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -363,3 +365,16 @@ def test_a_new_file_is_left_to_the_tool_whose_folder_it_is(tmp_path: Path, layou
 
     with pytest.raises(MigrationRefused, match=f"is a {layout} folder"):
         new_file(tmp_path, "add_notes", is_python=False, now=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_files_that_are_made_at_once_have_a_number_each(tmp_path: Path) -> None:
+    at_once = Barrier(8)
+
+    def make(number: int) -> str:
+        at_once.wait()
+        return new_file(tmp_path, f"step{number}", is_python=False, now=datetime.now(UTC)).name[:4]
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(make, range(8)))
+
+    assert sorted(made) == [f"{number:04}" for number in range(1, 9)]

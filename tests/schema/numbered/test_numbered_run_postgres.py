@@ -323,6 +323,7 @@ def test_what_only_psql_knows_is_refused_by_line(engine: Engine, tmp_path: Path,
         "ALTER TABLE IF EXISTS",
         "DROP TABLE IF EXISTS",
         "ALTER",
+        "SELECT 1; /* never closed; SELECT 2;",
     ],
 )
 def test_a_statement_that_breaks_off_is_refused_by_the_server(
