@@ -38,7 +38,13 @@ def _plain_entries(connection: sqlite3.Connection) -> list[Entry] | None:
         rows: list[Entry] = cursor.execute(
             "SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
         ).fetchall()
-    except (sqlite3.OperationalError, UnicodeDecodeError):
+    except sqlite3.OperationalError as exc:
+        if getattr(exc, "sqlite_errorcode", None) is not None:
+            # a disk that fails has ended the transaction, too: to go on would hide it
+            raise
+        # the driver's own: it cannot decode a text
+        return None
+    except UnicodeDecodeError:
         return None
     finally:
         connection.text_factory = before

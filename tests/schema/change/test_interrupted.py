@@ -127,7 +127,7 @@ def test_ctrl_c_in_a_long_statement_ends_at_once_with_130_and_the_old_state(
         text=True,
     ) as child:
         # pages that leave the cache show that the copy has begun
-        assert wait_until(lambda: _grown(path, journal) > size // 10, timeout_s=60)
+        assert wait_until(lambda: _grown(path, journal) > size // 10, timeout_s=120)
         started = monotonic()
         child.send_signal(signal.SIGINT)
         _, told = child.communicate(timeout=60)
