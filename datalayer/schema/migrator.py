@@ -191,9 +191,9 @@ class _Call:
         return tuple(name for name in self.target.names if name not in applied)
 
     def record(self, folder: Folder, names: Sequence[str], *, origin: str | None = None) -> None:
-        """Record files as applied, journal them and bring their rows, within the caller's transaction.
+        """Record files as applied and journal them, within the caller's transaction.
 
-        `origin` says how their effect came, where it was not there before.
+        `origin` says how their effect came, where it was not there before; their rows come with it.
         """
         journal.ensure(self.engine)
         journal.import_names(self.engine, folder)
@@ -202,7 +202,7 @@ class _Call:
             journal.import_names(self.engine, folder)
         else:
             journal.baseline(self.engine, folder, origin=origin)
-        bring_rows(self.engine, self.target, names)
+            bring_rows(self.engine, self.target, names)
 
     def take_over(
         self, folder: Folder, locked: Callable[[Callable[[], None]], None]
@@ -485,7 +485,7 @@ class _Postgres:
             return MigrationResult()
         found = pending(self.engine, folder)
         refuse_edited(self.engine, found)
-        if not does_more_than_declare(found.files):
+        if not does_more_than_declare(found.files) and (plan or not found.without_journal):
             return MigrationResult(findings=found.findings)
         return self.call.plan_numbered(folder) if plan else self.call.run_by_file(folder)
 

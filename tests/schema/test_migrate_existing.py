@@ -66,6 +66,15 @@ def test_a_database_without_a_record_is_taken_over_by_its_shape(app: Engine, fol
     assert migrate(app, target_of(folder=folder)).nothing_to_do
 
 
+def test_rows_of_files_behind_the_shape_come_once(app: Engine, folder: Path) -> None:
+    app.write("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+    (folder / "0004_rows.sql").write_text("INSERT INTO people (name) VALUES ('Ann');")
+
+    migrate(app, target_of(folder=folder), consent=NO_BACKUP)
+
+    assert app.fetch_all("SELECT name FROM people") == [("Ann",)]
+
+
 def test_names_that_old_code_recorded_are_journalled_and_its_table_stays_readable(
     app: Engine, folder: Path
 ) -> None:

@@ -113,6 +113,9 @@ def test_to_stops_behind_a_file_and_a_failed_one_is_gone_on_with(engine: Engine,
     bring(engine, tmp_path / "m", **{"0002_two": "UPDATE a SET x = x || '1';\nUPDATE a SET x = x || '2';"})
 
     assert engine.fetch_all("SELECT * FROM a") == [(1, "k12")]
+    engine.write("INSERT INTO migrations (name) VALUES ('by old code')")
+    assert bring(engine, tmp_path / "m").nothing_to_do
+    assert journal.read(engine)[-1].name == "by old code"
 
 
 @SERVER
