@@ -150,6 +150,13 @@ def _put_in_place() -> Iterator[Case]:
         "(1)",
     )
     yield pair(
+        "a key of a table without rowids may become another",
+        "(a NUMERIC PRIMARY KEY, b) WITHOUT ROWID",
+        "(a REAL PRIMARY KEY, b) WITHOUT ROWID",
+        "(9007199254740993, 1), (1, 2)",
+        allow_data_loss=True,
+    )
+    yield pair(
         "a text becomes the rowid",
         "(a, b)",
         "(a INTEGER PRIMARY KEY, b)",

@@ -267,10 +267,16 @@ def _new_key(pair: Pair) -> str | None:
     # by the affinity and the collation of the new key alone: by others SQLite could not look it up
     return all_of(
         [
-            f"n.{quote(column.name)} = +{expression_of(pair, column)} COLLATE {quote(collation)}"
+            f"n.{quote(column.name)} = {_as_key(pair, column)} COLLATE {quote(collation)}"
             for column, collation, _ in key
         ]
     )
+
+
+def _as_key(pair: Pair, column: Column) -> str:
+    """Give an old value as the new key has it, also where the user lets it become another."""
+    value = expression_of(pair, column)
+    return f"({as_stored(column, pair.wanted, value)})" if converts(pair, column) else f"+{value}"
 
 
 def _old_key(pair: Pair) -> list[tuple[Column, str, str]] | None:
