@@ -6,7 +6,7 @@ read at both ends of the transaction, and what is missing then is given again. K
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from datalayer.schema.pgchange.session import Session
@@ -51,9 +51,9 @@ def makes_again(statements: Sequence[str]) -> bool:
     return any(" DROP " in f" {each}" or each.startswith("CREATE OR REPLACE TRIGGER") for each in statements)
 
 
-def read_keepsakes(session: Session) -> Keepsakes:
-    """Read all facts of the session's schema, in two queries; takes no lock."""
-    parameters = (session.schema_name,)
+def read_keepsakes(session: Session, tables: Collection[str]) -> Keepsakes:
+    """Read the facts of tables with their indexes, and of all views and sequences; two queries, no lock."""
+    parameters = (session.schema_name, list(tables)) * 2
     facts = tuple(
         _Fact(order, needs[0], frozenset(needs), statement, undo)
         for order, needs, statement, undo in session.fetch_all(_FACTS, parameters)
@@ -71,8 +71,12 @@ _THINGS = """
 WITH thing AS (
     SELECT c.oid AS id, c.relkind, c.relname, quote_ident(c.relname) AS name, c.relowner,
     c.relacl, c.reloptions
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %s AND c.relkind IN ('r', 'v', 'm', 'i', 'S')),
+    FROM pg_class c WHERE c.oid = ANY(ARRAY(
+        SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE n.nspname = %s
+        AND (r.relkind IN ('v', 'm', 'S') OR (r.relkind = 'r' AND r.relname = ANY(%s))) UNION ALL
+        SELECT x.indexrelid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+        JOIN pg_index x ON x.indrelid = t.oid
+        WHERE n.nspname = %s AND t.relkind = 'r' AND t.relname = ANY(%s)))),
 part AS (
     SELECT t.*, a.attnum, quote_ident(a.attname) AS col, t.name || '.' || quote_ident(a.attname) AS place,
     a.attacl, a.attstattarget, a.attoptions, a.attcompression, a.attstorage, a.attidentity, y.typstorage

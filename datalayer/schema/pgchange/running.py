@@ -90,13 +90,14 @@ class Runner:
     def _run_together(self, actions: Sequence[Action]) -> None:
         statements = [statement for action in actions for statement in action.statements]
         keeps = makes_again(statements)
+        tables = {name for action in actions for name in (action.table, *action.locks)}
 
         def work() -> None:
-            before = read_keepsakes(self.session) if keeps else None
+            before = read_keepsakes(self.session, tables) if keeps else None
             for statement in statements:
                 self.session.execute(statement)
             if before is not None:
-                for statement in before.missing_from(read_keepsakes(self.session)):
+                for statement in before.missing_from(read_keepsakes(self.session, tables)):
                     self.session.execute(statement)
 
         self.session.run_patiently(work, monotonic() + self.lock_timeout_s)
