@@ -178,7 +178,8 @@ def as_stored(column: Column, table: Table, value: str) -> str:
     """Give a value as the affinity of its column would have it."""
     kind = affinity(column, table)
     if kind == "BLOB":
-        return value
+        # nothing is applied to it, nor to what it is compared with
+        return f"+{value}"
     if kind == "TEXT":
         return f"CASE WHEN typeof({value}) IN ('integer', 'real') THEN CAST({value} AS TEXT) ELSE {value} END"
     # a cast makes a number of any text; compared with one, only a text that is a number is taken as one
