@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from datalayer.schema.numbered.manner import manner_of
@@ -18,6 +19,7 @@ __all__ = ["RULES"]
 _STEERING_LIST = "BEGIN COMMIT END ROLLBACK ABORT"
 # what may stand around a statement that runs outside of a transaction
 _HARMLESS = ("SET", "RESET", "SELECT", "SHOW")
+_ADDS_VALUE = re.compile(r"\bADD\s+VALUE\b", re.IGNORECASE)
 _STEERING = frozenset(_STEERING_LIST.split())
 
 
@@ -77,7 +79,7 @@ def _mixed(subject: Subject) -> Iterator[Hit]:
 
 def _used_at_once(subject: Subject) -> Iterator[Hit]:
     for source in () if subject.is_sqlite else subject.sources:
-        if source.is_outside:
+        if source.is_outside or not _ADDS_VALUE.search(source.text):
             continue
         added: dict[str, str] = {}
         own: set[str] = set()
