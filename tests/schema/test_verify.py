@@ -68,6 +68,16 @@ def test_files_that_are_pending_are_not_expected_in_the_database(tmp_path: Path,
 
 DRIFT: dict[str, tuple[str, str, bool]] = {
     "an index gone": ("DROP INDEX person_name", "index person_name of person is missing", True),
+    "another trigger": (
+        "DROP TRIGGER person_touch; CREATE TRIGGER person_touch AFTER DELETE ON person BEGIN SELECT 1; END",
+        "trigger person_touch of person is changed",
+        True,
+    ),
+    "a reference gone": (
+        "DROP TABLE pet; CREATE TABLE pet (id INTEGER PRIMARY KEY, owner INTEGER)",
+        "0 foreign key rules, expected 1 ((owner) REFERENCES person (id))",
+        False,
+    ),
     "a trigger gone": ("DROP TRIGGER person_touch", "trigger person_touch of person is missing", True),
     "an index by hand": ("CREATE INDEX hand ON pet (owner)", "index hand of pet is extra", True),
     "a table gone": ("DROP TABLE pet", "table pet is missing", True),
@@ -84,7 +94,7 @@ DRIFT: dict[str, tuple[str, str, bool]] = {
 def test_drift_is_named_and_closed_without_losing_a_row(sqlite: Engine, folder: Folder, name: str) -> None:
     change, words, is_closed = DRIFT[name]
     sqlite.execute("INSERT INTO person (name) VALUES ('Ada')")
-    sqlite.execute(change)
+    sqlite.connection().executescript(change)
     if "COLUMN hand" in change:
         sqlite.execute("UPDATE person SET hand = 'x'")
 
@@ -162,6 +172,10 @@ def test_postgresql_drift_from_files_in_its_own_sql_is_found(tmp_path: Path, pos
     (tmp_path / "0001_start.sql").write_text(
         "CREATE TABLE owner (id bigserial PRIMARY KEY, tags jsonb NOT NULL DEFAULT '{}'::jsonb);\n"
         "CREATE INDEX owner_tags ON owner USING gin (tags);\n"
+        "CREATE TYPE mood AS ENUM ('good');\n"
+        "CREATE VIEW known AS SELECT id FROM owner;\n"
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';\n"
+        "CREATE TRIGGER touched BEFORE INSERT ON owner FOR EACH ROW EXECUTE FUNCTION touch();\n"
     )
     folder = Folder(tmp_path)
     with closing(open_engine(postgres_database)) as engine:
@@ -170,12 +184,25 @@ def test_postgresql_drift_from_files_in_its_own_sql_is_found(tmp_path: Path, pos
         engine.execute("DROP INDEX owner_tags")
         engine.execute("ALTER TABLE owner ALTER tags DROP NOT NULL")
         engine.execute("CREATE TABLE other (id integer)")
+        engine.execute("ALTER TYPE mood ADD VALUE 'bad'")
+        engine.execute("CREATE OR REPLACE VIEW known AS SELECT id FROM owner WHERE id > 0")
+        engine.execute("ALTER TABLE owner DISABLE TRIGGER touched")
+        engine.execute(
+            "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
 
         done = verify_database(engine, folder)
 
         assert {one.id for one in done.findings} == {"V001", "V005"}
-        assert ("V001", "index owner.owner_tags is missing") in found(done)
-        assert ("V001", "column owner.tags is changed") in found(done)
+        assert ("V001", "index owner_tags of owner is missing") in found(done)
+        changed = sorted(one.message.partition(" is ")[0] for one in done.findings if ": " in one.message)
+        assert changed == [
+            "column owner.tags of owner",
+            "function touch()",
+            "trigger owner.touched of owner",
+            "type mood",
+            "view known",
+        ]
         assert engine.fetch_all("SELECT 1 FROM pg_database WHERE datname LIKE 'datalayer_rehearsal%'") == []
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -153,10 +153,13 @@ def _number_alone(entry: Entry, file: MigrationFile) -> By | None:
     return "number" if entry.version is not None and entry.version == file.number else None
 
 
+# each entry is compared with each file: the same names come again and again
+@lru_cache(maxsize=16384)
 def _stem(name: str) -> str:
     return _WAY.sub("", _ENDING.sub("", name))
 
 
+@lru_cache(maxsize=16384)
 def _parts(name: str) -> tuple[int, str] | None:
     found = _PARTS.match(name)
     return (int(found["number"]), _words(found["slug"])) if found else None

@@ -7,13 +7,13 @@ from pg_catalog, so their texts can be compared as they are.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from datalayer.engine.connection import Engine
 from datalayer.schema.adopt.state import Ignored, States
-from datalayer.schema.adopt.things import Key, Thing, read_things
+from datalayer.schema.adopt.things import Key, Thing, compare_things, read_things
 from datalayer.schema.difference import Difference
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.tokens import Statement, quote, unquote
@@ -218,7 +218,7 @@ class _PostgresStates(States):
 
     def differences(self, place: int) -> Sequence[Difference]:
         """Compare a state with the live schema; nothing where their shapes are equal."""
-        return list(_compare(self.states[place], self.live))
+        return list(compare_things(self.states[place], self.live))
 
     def is_same(self, place: int, other: int) -> bool:
         """Whether two states have the same schema."""
@@ -254,18 +254,3 @@ def _names_schema(statement: Statement, start: int) -> bool:
     """Whether a name stands behind the word SCHEMA: SET SCHEMA public, IN SCHEMA public."""
     before = [token for token in statement.tokens if token.end <= start]
     return bool(before) and before[-1].upper == "SCHEMA"
-
-
-def _compare(expected: Mapping[Key, Thing], found: Mapping[Key, Thing]) -> Iterator[Difference]:
-    for key, thing in expected.items():
-        other, table = found.get(key), thing.table or key[1]
-        if other is None:
-            if not thing.table or ("table", thing.table) in found:
-                yield Difference("missing", key[0], key[1], table)
-        elif other.text != thing.text:
-            yield Difference("changed", key[0], key[1], table, f"{other.text}, expected {thing.text}"[:400])
-    for key, thing in found.items():
-        if key not in expected and (
-            not thing.table or ("table", thing.table) in expected or key[0] == "table"
-        ):
-            yield Difference("extra", key[0], key[1], thing.table or key[1])

@@ -6,12 +6,13 @@ Reads pg_catalog only (https://www.postgresql.org/docs/current/catalogs.html); l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from datalayer.schema.difference import Difference
 from datalayer.schema.tokens import quote
 
-__all__ = ["Key", "Thing", "read_things"]
+__all__ = ["Key", "Thing", "compare_things", "read_things"]
 
 Key = tuple[str, str]
 """Kind and name; the name of a column, constraint or trigger has its table before it."""
@@ -64,7 +65,8 @@ concat_ws(' ', pg_get_indexdef(i.oid), CASE WHEN NOT x.indisvalid THEN 'INVALID'
 FROM relation c JOIN pg_index x ON x.indrelid = c.oid JOIN pg_class i ON i.oid = x.indexrelid
 WHERE NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
 UNION ALL
-SELECT 'trigger', c.relname || '.' || t.tgname, c.relname::text, pg_get_triggerdef(t.oid)
+SELECT 'trigger', c.relname || '.' || t.tgname, c.relname::text,
+concat_ws(' ', pg_get_triggerdef(t.oid), 'enabled: ' || nullif(t.tgenabled, 'O')::text)
 FROM relation c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT 'policy', c.relname || '.' || p.polname, c.relname::text,
@@ -103,3 +105,21 @@ def read_things(connection: Any, schema: str) -> Mapping[Key, Thing]:
         return prefix.sub(lambda found: found[0] if found[0][0] in "$'" else "", text)
 
     return {(kind, key): Thing(table, without_schema(text)) for kind, key, table, text in found}
+
+
+def compare_things(expected: Mapping[Key, Thing], found: Mapping[Key, Thing]) -> Iterator[Difference]:
+    """Compare two schemas; what belongs to a table that is itself missing or extra is not listed."""
+    for key, thing in expected.items():
+        other, table = found.get(key), thing.table or key[1]
+        if other is None:
+            if not thing.table or _has_home(found, thing):
+                yield Difference("missing", key[0], key[1], table)
+        elif other.text != thing.text:
+            yield Difference("changed", key[0], key[1], table, f"{other.text}, expected {thing.text}"[:400])
+    for key, thing in found.items():
+        if key not in expected and (not thing.table or _has_home(expected, thing) or key[0] == "table"):
+            yield Difference("extra", key[0], key[1], thing.table or key[1])
+
+
+def _has_home(things: Mapping[Key, Thing], thing: Thing) -> bool:
+    return ("table", thing.table) in things or ("view", thing.table) in things

@@ -6,15 +6,17 @@ Reads only. What differs is told with the SQL that closes it where that is known
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import catalog
+from datalayer.schema.adopt.things import Key, Thing, compare_things, read_things
 from datalayer.schema.adopt.version_files import takes_store
 from datalayer.schema.difference import Difference, differences
 from datalayer.schema.migrator import migrate
@@ -24,7 +26,6 @@ from datalayer.schema.numbered.pending import Pending, pending
 from datalayer.schema.numbered.python_file import StoreOf
 from datalayer.schema.postgres import derive
 from datalayer.schema.rehearse.copies import blank
-from datalayer.schema.rehearse.facts import Facts, changes_between, facts_of_catalog
 from datalayer.schema.rehearse.replay import replay
 from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.squash.proof import unequal
@@ -39,6 +40,11 @@ from datalayer.schema.validate.subject import guess_dialect
 __all__ = ["Verification", "verify_database", "verify_folder"]
 
 
+_BY_SQL = "close it with the SQL below, or write a migration that makes what is there"
+_BY_RUN = "see `datalayer migrate --plan` for a way back, or write a migration that makes what is there"
+_BY_HAND = "write a migration that makes what is there, or put the object right by hand"
+# what stands in a schema by itself may be another program's
+_OF_OTHERS = ("table", "view", "sequence", "function", "type")
 _Drift = tuple[list[RuleFinding], tuple[str, ...]]
 
 
@@ -188,19 +194,24 @@ def _against_memory(
         if store_of is None and any(file.kind == "python" for file in applied):
             raise
         return [_broken_file(folder, exc)], ()
+    live: Schema | None = None
     with engine.transaction(read=True):
         if engine.dialect.name == "sqlite":
-            live = read(engine.connection())
-            found = _of_own_tables(differences(_without_journal(expected), _without_journal(live)))
+            live = _without_journal(read(engine.connection()))
+            found = _of_own_tables(differences(_without_journal(expected), live))
         else:
             schema = _without_journal(expected)
             found = catalog.compare(schema, derive(schema), catalog.read(engine))
-    drift = [_of_difference(folder, one) for one in found if fold(one.name) not in JOURNAL_TABLES]
+    found = [one for one in found if fold(one.name) not in JOURNAL_TABLES]
+    drift = [_of_difference(folder, one, _BY_SQL) for one in found]
     if not _is_wrong(drift):
         return drift, ()
-    if engine.dialect.name == "sqlite":
-        return drift, (*_closing(engine, script), *_drops(found))
-    return drift, _closing(engine, script) or tuple(_missing(expected, found))
+    if live is None:
+        sql = _closing(engine, script) or tuple(_missing(expected, found))
+    else:
+        sql = (*_drops(found), *_closing(engine, script))
+        sql = sql if _is_closed_by(sql, live, expected) else ()
+    return drift if sql else [_of_difference(folder, one, _BY_RUN) for one in found], sql
 
 
 def _broken_file(folder: Folder, exc: MigrationRefused) -> RuleFinding:
@@ -220,12 +231,11 @@ def _of_own_tables(found: Sequence[Difference]) -> list[Difference]:
     return [one for one in found if one.kind in ("table", "view") or fold(one.table) not in strange]
 
 
-def _of_difference(folder: Folder, one: Difference) -> RuleFinding:
+def _of_difference(folder: Folder, one: Difference, fix: str) -> RuleFinding:
     place = str(folder.root)
-    if one.change == "extra" and one.kind in ("table", "view"):
+    if one.change == "extra" and one.kind in _OF_OTHERS:
         fix = "leave it, or make it by a migration if it belongs to the schema"
         return RuleFinding("V005", "info", place, 1, f"{one}, made by no file of the folder", fix)
-    fix = "close it with the SQL below, or write a migration that makes what is there"
     return RuleFinding("V001", "error", place, 1, f"{one}", fix)
 
 
@@ -242,9 +252,10 @@ def _missing(expected: Schema, found: Sequence[Difference]) -> Iterator[str]:
 
 
 def _drops(found: Sequence[Difference]) -> Iterator[str]:
-    """Give the statements that take away what holds no rows, and no file makes."""
+    """Give the statements that take away what holds no rows, and no file makes or one makes otherwise."""
     for one in found:
-        if one.change == "extra" and one.kind in ("index", "trigger"):
+        is_other = one.change == "changed" and one.kind in ("view", "trigger")
+        if is_other or (one.change == "extra" and one.kind in ("index", "trigger")):
             yield f"DROP {one.kind.upper()} {quote(one.name)}"
 
 
@@ -256,10 +267,26 @@ def _closing(engine: Engine, script: str) -> tuple[str, ...]:
         try:
             # tables besides stay: no file of the folder speaks of them
             target = dataclasses.replace(target_of(schema_file=file), is_whole=False)
-            return tuple(step.sql for step in migrate(engine, target, plan=True).steps)
+            steps = migrate(engine, target, plan=True).steps
         except MigrationRefused:
             # rows are in the way, or PostgreSQL has no way; the findings say what differs
             return ()
+    return tuple(step.sql for step in steps)
+
+
+def _is_closed_by(statements: Sequence[str], live: Schema, expected: Schema) -> bool:
+    """Try statements on a copy without rows: what a migration rebuilds cannot be written as a statement."""
+    texts = [table.sql for table in live.tables if table.kind != "shadow"]
+    texts += [index.sql for table in live.tables for index in table.indexes]
+    texts += [one.sql for one in (*live.views, *live.triggers)]
+    with closing(sqlite3.connect(":memory:")) as trial:
+        try:
+            for sql in (*texts, *statements):
+                trial.execute(sql)
+            found = _of_own_tables(differences(_without_journal(expected), _without_journal(read(trial))))
+        except sqlite3.Error:
+            return False
+    return all(one.change == "extra" and one.kind in _OF_OTHERS for one in found)
 
 
 def _against_scratch(
@@ -272,25 +299,12 @@ def _against_scratch(
         if failed is not None:
             words = f"{runs[-1].file.source}:{failed.line}: {failed.error}"
             return [_broken_file(folder, MigrationRefused(words))], ()
-        expected = _facts(scratch)
-    return [_of_words(folder, words) for words in changes_between(expected, _facts(engine))], ()
+        expected = _things(scratch)
+    found = compare_things(expected, _things(engine))
+    return [_of_difference(folder, one, _BY_HAND) for one in found], ()
 
 
-def _of_words(folder: Folder, words: str) -> RuleFinding:
-    """Turn "index t.i gone" into a finding about a live database that lacks it."""
-    kind, _, rest = words.partition(" ")
-    name, _, what = rest.rpartition(" ")
-    if kind in ("table", "view") and what == "made":
-        text = f"{kind} {name} is extra, made by no file of the folder"
-        return RuleFinding("V005", "info", str(folder.root), 1, text, "leave it, or make it by a migration")
-    change = {"made": "extra", "gone": "missing"}.get(what, what)
-    fix = "write a migration that makes what is there, or put the object right by hand"
-    return RuleFinding("V001", "error", str(folder.root), 1, f"{kind} {name} is {change}", fix)
-
-
-def _facts(engine: Engine) -> Facts:
+def _things(engine: Engine) -> Mapping[Key, Thing]:
     with engine.transaction(read=True):
-        tables, other, _ = facts_of_catalog(catalog.read(engine))
-    return Facts(
-        {name: table for name, table in tables.items() if name not in JOURNAL_TABLES}, {}, other=other
-    )
+        things = read_things(engine.connection(), engine.schema_name)
+    return {key: thing for key, thing in things.items() if (thing.table or key[1]) not in JOURNAL_TABLES}
