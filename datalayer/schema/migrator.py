@@ -185,6 +185,13 @@ class _Call:
             findings=tuple(work.findings),
         )
 
+    def noticed(self) -> tuple[dict[str, object], ...]:
+        """Give what is wrong with the folder's files, of an app's own."""
+        folder = self.target.folder
+        if folder is None or self.target.is_own:
+            return ()
+        return tuple(pending(self.engine, folder).findings)
+
     def unrecorded(self) -> tuple[str, ...]:
         """Give the names of the whole schema that the database does not know of."""
         applied = set(history.applied_names(self.engine))
@@ -324,7 +331,9 @@ class _Sqlite:
             return MigrationResult()
         if not plan and not self.locked(self.create_if_fresh):
             return None
-        return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
+        return MigrationResult(
+            self.target.names, _made(steps), steps, nothing_to_do=False, findings=self.call.noticed()
+        )
 
     def create_if_fresh(self) -> bool:
         if not self.is_fresh():
@@ -457,7 +466,9 @@ class _Postgres:
         if found.is_empty:
             if plan or self.locked(self.create_if_fresh):
                 steps = self.derived.steps
-                return MigrationResult(self.target.names, _made(steps), steps, nothing_to_do=False)
+                return MigrationResult(
+                    self.target.names, _made(steps), steps, nothing_to_do=False, findings=self.call.noticed()
+                )
             missing = self.call.unrecorded()
         done = MigrationResult() if folder is None else self.run_numbered(folder, plan=plan)
         if plan and done.steps:

@@ -157,8 +157,11 @@ def app_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_an_apps_folder_is_applied_in_order_and_recorded(engine: Engine, app_folder: Path) -> None:
+    (app_folder / "stray.sql").write_text("CREATE TABLE stray (x INTEGER);")
+
     result = migrate(engine, target_of(folder=app_folder))
 
+    assert [one["id"] for one in result.findings] == ["J005"]
     assert result.applied == ("0001_people", "0002_rows", "0010_more") == applied_names(engine)
     assert engine.fetch_all("SELECT name, age FROM people ORDER BY id") == [("a; b", None), ("%s", None)]
     assert migrate(engine, target_of(folder=app_folder)).nothing_to_do
