@@ -355,7 +355,14 @@ def _through_catalog(engine: Engine, copy: Engine, with_rows: bool) -> None:
     """Make the schema from the catalog, and stream the rows from one snapshot of the original."""
     with engine.transaction(read=True):
         found = catalog.read(engine)
-        ddl = catalog_ddl.read(engine, found)
+        try:
+            ddl = catalog_ddl.read(engine, found)
+        except DatabaseUnavailable as exc:
+            raise DatabaseUnavailable(
+                f"no copy of {engine.display_url} can be made without pg_dump",
+                why=exc.why,
+                hint="install PostgreSQL's client programs, or rehearse with rows while nobody is connected",
+            ) from exc
         with copy.transaction():
             if engine.schema_name != "public":
                 copy.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(engine.schema_name)}")

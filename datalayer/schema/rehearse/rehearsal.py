@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import MigrationRefused
+from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema.numbered.folder import Folder, Layout, MigrationFile
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.manner import opening
@@ -109,9 +109,12 @@ def _fill(copy: Engine) -> Filled:
 def _passes_when_empty(
     engine: Engine, files: Sequence[MigrationFile], tool: Tool, store_of: StoreOf | None
 ) -> bool:
-    """Say whether the statement that failed works where no table has a row."""
-    with copy_of(engine, with_rows=False) as copy:
-        return not any(run.failed for run in replay(copy, files, tool, store_of=store_of))
+    """Say whether the statement that failed works where no table has a row; not where none can be had."""
+    try:
+        with copy_of(engine, with_rows=False) as copy:
+            return not any(run.failed for run in replay(copy, files, tool, store_of=store_of))
+    except DatabaseUnavailable:
+        return False
 
 
 def _findings(
