@@ -431,13 +431,6 @@ def test_a_name_that_is_none_is_asked_about(app: Engine, consent: Consent, quest
     assert question in str(refusal.value)
 
 
-def test_a_schema_file_that_makes_nothing_is_taken_for_the_wrong_file(app: Engine) -> None:
-    app.write("CREATE TABLE people (id INTEGER PRIMARY KEY)")
-
-    with pytest.raises(MigrationRefused, match="makes nothing"):
-        bring(app, "-- cut short")
-
-
 def test_a_name_is_renamed_once() -> None:
     with pytest.raises(MigrationRefused, match="renamed twice"):
         parse_renames(["t.a=b", "t.a=c"])

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from datalayer.engine.connection import Engine
-from datalayer.errors import MigrationRefused
 from datalayer.schema.change import schema_text
 from datalayer.schema.change.applying import apply
 from datalayer.schema.change.consent import Consent
@@ -42,15 +41,10 @@ class Wanted:
 def plan_change(connection: sqlite3.Connection, wanted: Wanted, consent: Consent) -> Plan:
     """Plan the way from what the database holds now to the wanted schema.
 
-    Take a transaction around it. Raises MigrationRefused for renames that lead nowhere, where rows would be
-    dropped that nobody let go, and for a schema of nothing.
+    Take a transaction around it. Raises MigrationRefused for renames that lead nowhere, and where rows would
+    be dropped that nobody let go.
     """
     found = read(connection)
-    if wanted.exact and not wanted.order and not consent.allow_data_loss:
-        raise MigrationRefused(
-            "the schema file makes nothing, so everything in the database would go; nothing was changed",
-            hint="look whether the file is the right one, and whole; or say --allow-data-loss",
-        )
     pairing = pair_up(found, wanted.schema, consent, exact=wanted.exact)
     refuse_losses(connection, found, pairing, consent)
     return make_plan(
