@@ -260,10 +260,11 @@ class Folder:
 
     def _passed_over(self) -> Iterator[FolderProblem]:
         listing = sorted(self._listing(), key=lambda entry: entry.name)
-        taken = {file.source.name for file in _in_order(listing, self.layout)}
+        taken = {file.source.name for file in _in_order(listing, self.layout)} | _undoing_pairs(listing)
         for entry in listing:
             name = entry.name
-            if name in taken or not _STRAY.fullmatch(name) or not entry.is_file():
+            is_read = name in taken or name.endswith(UNDOING)
+            if is_read or not _STRAY.fullmatch(name) or not entry.is_file():
                 continue
             is_flyways = self.layout == "flyway" and _REPEATABLE.match(name)
             yield FolderProblem("repeatable" if is_flyways else "no number", name, str(self.root / name))
@@ -361,10 +362,14 @@ def _in_order(entries: list[Traversable], layout: Layout) -> list[MigrationFile]
             MigrationFile(version[0] if len(version) == 1 else None, entry.name[:-4], entry, "sql")
             for version, entry in sorted(versions, key=lambda one: (one[0], one[1].name))
         ]
-    # db-migrate's pairs; alone, a name may well end in -down
-    pairs = {f"{entry.name[:-7]}-down.sql" for entry in entries if entry.name.endswith("-up.sql")}
+    pairs = _undoing_pairs(entries)
     numbered = [file for entry in entries if entry.name not in pairs and (file := _file_of(entry))]
     return sorted(numbered, key=lambda file: (file.number or 0, file.name))
+
+
+def _undoing_pairs(entries: Iterable[Traversable]) -> set[str]:
+    """Give db-migrate's NAME-down.sql beside NAME-up.sql; alone, a name may well end in -down."""
+    return {f"{entry.name[:-7]}-down.sql" for entry in entries if entry.name.endswith("-up.sql")}
 
 
 def _is_prismas(entry: Traversable) -> bool:

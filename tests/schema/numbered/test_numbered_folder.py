@@ -48,6 +48,7 @@ def test_files_that_undo_are_left_out_and_up_is_no_part_of_the_name(tmp_path: Pa
     folder = make_folder(tmp_path, files | dict.fromkeys(undo, "DROP TABLE a"))
 
     assert _names(folder) == ["000001_a", "02-b-up", "03_shut-down"]
+    assert folder.problems() == []
     assert folder.files()[0].read() == "SELECT 1"
 
 
