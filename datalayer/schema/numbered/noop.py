@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import DatabaseUnavailable, DataLayerError, MigrationRefused
 from datalayer.schema import catalog
+from datalayer.schema.catalog import CatalogTable
 from datalayer.schema.numbered.folder import MigrationFile
 from datalayer.schema.numbered.pending import Finding, finding
 from datalayer.schema.scratch import Scratch, scratch_schema
@@ -333,7 +334,7 @@ def _definition(place: Scratch, name: str, found: _Conditional) -> str | None:
     if found.table is not None:
         text = repr(tables[found.table].columns.get(name)) if found.table in tables else None
     elif found.noun == "TABLE":
-        text = repr((tables[name].columns, tables[name].constraints)) if name in tables else None
+        text = _table_text(tables[name]) if name in tables else None
     else:
         indexes = (table.indexes.get(name) for table in tables.values())
         text = next((repr(index) for index in indexes if index is not None), None)
@@ -341,3 +342,12 @@ def _definition(place: Scratch, name: str, found: _Conditional) -> str | None:
         return None
     schema = place.schema_name
     return text.replace(f"{schema}.", "").replace(f"{quote(schema)}.", "")
+
+
+def _table_text(table: CatalogTable) -> str:
+    # of a table in a scratch schema the parents are in another; the definition names them
+    constraints = {
+        name: replace(constraint, parent=None, parent_columns=())
+        for name, constraint in table.constraints.items()
+    }
+    return repr((table.columns, constraints))
