@@ -356,7 +356,7 @@ class _Sqlite:
 
     def foretell(self, wanted: Wanted, *, plan: bool) -> tuple[Plan, tuple[Step, ...], tuple[str, ...]]:
         """Give the plan, its steps and the names to record, from one snapshot."""
-        with looking(self.connection), self.engine.transaction(read=True):
+        with looking(self.engine), self.engine.transaction(read=True):
             planned = self.plan(wanted)
             steps = steps_of(self.connection, planned, measured=plan)
             if plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from datalayer.engine.connection import Engine
@@ -67,23 +67,20 @@ def perform(
 
 
 @contextmanager
-def looking(connection: sqlite3.Connection) -> Generator[None]:
+def looking(engine: Engine) -> Generator[None]:
     """Look at all rows of large tables in little memory, and so that Ctrl-C ends it.
 
     Take it outside of a transaction: within one, temp_store cannot be set.
     """
-    names = ("temp_store", "cache_size")
-    before = {name: _setting(connection, name) for name in names}
+    connection: sqlite3.Connection = engine.connection()
+    before = {name: _setting(connection, name) for name in ("temp_store", "cache_size")}
     try:
-        for name in names:
+        for name in before:
             connection.execute(f"PRAGMA {name} = {_SETTINGS[name]}")
         with interruptible(connection):
             yield
     finally:
-        # one that could not be rolled back was closed
-        with suppress(sqlite3.ProgrammingError):
-            for name, value in before.items():
-                connection.execute(f"PRAGMA {name} = {value}")
+        _set_again(engine, connection, before)
 
 
 @contextmanager
@@ -101,15 +98,18 @@ def unguarded(engine: Engine) -> Generator[None]:
             connection.execute(f"PRAGMA {name} = {value}")
         yield
     finally:
-        _guard_again(engine, connection, before)
+        _set_again(engine, connection, before, reads_schema=True)
 
 
-def _guard_again(engine: Engine, connection: sqlite3.Connection, before: dict[str, int]) -> None:
+def _set_again(
+    engine: Engine, connection: sqlite3.Connection, before: dict[str, int], *, reads_schema: bool = False
+) -> None:
     if not engine.has_connection or engine.connection() is not connection:
         # it was closed, as it could not be rolled back
         return
     try:
-        connection.execute("PRAGMA writable_schema = RESET")
+        if reads_schema:
+            connection.execute("PRAGMA writable_schema = RESET")
         for name, value in before.items():
             connection.execute(f"PRAGMA {name} = {value}")
     except sqlite3.Error:
