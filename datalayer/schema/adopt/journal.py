@@ -46,7 +46,7 @@ class ForeignJournal:
     table: str
     entries: tuple[Entry, ...] = ()
     mark: int | None = None
-    baseline: int | None = None
+    baseline: str = ""
     blocked: str = ""
     to_repair: str = ""
     tables: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ _WAY = re.compile(r"\.up\Z")
 _PARTS = re.compile(r"[VvUuBbRr]?(?P<number>[0-9]+)[_.\-]+(?P<slug>.+)\Z")
 # alembic's revision or flyway's mark of a repeatable script before the words
 _WORDS_BEHIND = re.compile(r"(?:[0-9a-f]{6,40}_|R__)(?P<slug>.+)\Z")
+_FLYWAY = re.compile(r"V(?P<version>[0-9]+(?:[._][0-9]+)*)__")
 _DJANGO_APPS = frozenset(
     [
         "admin",
@@ -180,13 +181,28 @@ def _up_to_mark(journal: ForeignJournal, files: Sequence[MigrationFile]) -> Matc
 
 def _take_baseline(journal: ForeignJournal, left: dict[str, MigrationFile], found: dict[int, Match]) -> None:
     """Take the files up to flyway's baseline: the database had them before flyway came."""
-    if journal.baseline is None:
+    end = _version(journal.baseline)
+    if not end:
         return
-    entry = Entry(f"baseline {journal.baseline}", version=journal.baseline)
-    below = [file for file in left.values() if file.number is not None and file.number <= journal.baseline]
+    entry = Entry(f"baseline {journal.baseline}")
+    below = [file for file in left.values() if () < _version_of(file) <= end]
     for place, file in enumerate(below):
         found[place - len(below)] = Match(entry, file, "baseline", "unknown")
         del left[file.name]
+
+
+def _version_of(file: MigrationFile) -> tuple[int, ...]:
+    """Give the version of a file part by part: V1_2__name is 1.2; empty where it has none."""
+    found = _FLYWAY.match(file.name)
+    return _version(found["version"] if found else str(file.number or ""))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Read a version as flyway does: parts by . or _, and 1.0 is 1; a name of another kind is none."""
+    parts = re.split(r"[._]", text)
+    while len(parts) > 1 and not parts[-1].strip("0"):
+        parts.pop()
+    return tuple(map(int, parts)) if all(part.isascii() and part.isdigit() for part in parts) else ()
 
 
 def _completed(

@@ -112,7 +112,7 @@ def read_flyway(source: Source, tool: str) -> ForeignJournal:
     columns = ("version", "type", "script", "checksum", "success", "installed_on", "description")
     rows = source.rows(*columns, order="installed_rank")
     applied: dict[str, Entry] = {}
-    baseline: int | None = None
+    baseline = ""
     for version, kind, script, checksum, success, at, description in rows:
         key, kind = str(version if version is not None else description), str(kind).upper()
         if not success or kind == "SCHEMA":
@@ -121,7 +121,7 @@ def read_flyway(source: Source, tool: str) -> ForeignJournal:
         if kind == "DELETE" or kind.startswith("UNDO"):
             continue
         if kind == "BASELINE":
-            baseline = number_of(version)
+            baseline = _text(version)
         else:
             applied[key] = Entry(str(script), moment(at), number_of(version), _text(checksum))
     failed = _failed(rows)

@@ -244,13 +244,26 @@ def test_a_version_between_two_files_has_no_file(folder: Folder) -> None:
 def test_flyways_baseline_takes_the_files_below_it(folder: Folder) -> None:
     entry = Entry("V3__posts.sql", version=3)
 
-    found = match(ForeignJournal("flyway", "t", (entry,), baseline=2), folder)
+    found = match(ForeignJournal("flyway", "t", (entry,), baseline="2"), folder)
 
     assert matched(found) == [
         ("0001_users", "baseline", "unknown"),
         ("0002_age", "baseline", "unknown"),
         ("0003_posts", "name", "unknown"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "below"), [("1.2", 2), ("1.10", 3), ("2", 4), ("2.0", 4), ("2.0.1", 4), ("<< Flyway >>", 0)]
+)
+def test_a_baseline_of_parts_is_compared_part_by_part(tmp_path: Path, version: str, below: int) -> None:
+    names = ["V1__a", "V1_2__b", "V1.10__c", "V2.0__d", "V10__e"]
+    for name in names:
+        (tmp_path / f"{name}.sql").touch()
+
+    found = match(ForeignJournal("flyway", "t", baseline=version), Folder(tmp_path))
+
+    assert [one.file.name for one in found.matches] == names[:below]
 
 
 # -- alembic ---------------------------------------------------------------------------------------

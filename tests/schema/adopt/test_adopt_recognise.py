@@ -168,7 +168,7 @@ def test_flyways_baseline_stands_for_what_the_database_had_before(memory: Engine
         " 'me', 'x', 0, 1)",
     )
 
-    assert journal.baseline == 4
+    assert journal.baseline == "4"
     assert [entry.name for entry in journal.entries] == ["V5__next.sql"]
 
 
