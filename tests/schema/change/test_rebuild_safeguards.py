@@ -121,7 +121,7 @@ MUTATIONS = (
     Mutation(
         "rows are not dropped unasked",
         "migrate.py",
-        "    refuse_losses(connection, pairing, consent)\n",
+        "    refuse_losses(connection, found, pairing, consent)\n",
         "",
         ("drop a column with values unasked", "a table dropped unasked"),
     ),
