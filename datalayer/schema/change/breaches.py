@@ -180,10 +180,10 @@ def duplicates(
 
 
 # what each type takes once the affinity has converted what it can (sqlite.org/stricttables.html)
-# (the lowest integer as a real number is left a real number)
+# (at both ends of the integers a real number is left one)
 _WHOLE = (
-    "typeof({0}) = 'integer'"
-    " OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER) AND {0} > -9223372036854775808"
+    "typeof({0}) = 'integer' OR typeof({0}) = 'real' AND {0} = CAST({0} AS INTEGER)"
+    " AND {0} > -9223372036854775808 AND {0} < 9223372036854775807"
 )
 _STRICT_TYPES = {
     "int": _WHOLE,
