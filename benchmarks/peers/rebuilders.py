@@ -18,7 +18,8 @@ from pathlib import Path
 from benchmarks.harness import timed
 from benchmarks.peers.migrators import changes_of, read_wish
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.migrator import migrate, target_of
+from datalayer.schema.migrator import migrate
+from datalayer.schema.target import target_of
 from datalayer.store import connect
 
 __all__ = ["INDEXES", "TABLE", "main", "table_sql"]

@@ -11,7 +11,8 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DataLayerError, MigrationRefused
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.migrator import migrate, target_of
+from datalayer.schema.migrator import migrate
+from datalayer.schema.target import target_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from datalayer.engine.connection import Engine, Options
 from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseBusy, DataLayerError, MigrationRefused
 from datalayer.schema.change.consent import Consent
-from datalayer.schema.migrator import Target, migrate, target_of
+from datalayer.schema.migrator import migrate
+from datalayer.schema.target import Target, target_of
 
 BEFORE = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, NULL);"
 REBUILT = "CREATE TABLE t (a TEXT, id INTEGER PRIMARY KEY);"
