@@ -10,11 +10,12 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import history
 from datalayer.schema.difference import differences
+from datalayer.schema.loading import runnable
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.lock import POLL_S, being_migrated, lock_key
 from datalayer.schema.postgres import Derived, object_lines
 from datalayer.schema.postgres_types import Kind, PgTable, layout_of
-from datalayer.schema.snapshot import Schema, Table, read, runnable
+from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.target import Target
 from datalayer.schema.tokens import fold, quote
 

@@ -19,6 +19,7 @@ from datalayer.schema.adopt.shape import by_shape
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.creation import bring_rows
 from datalayer.schema.difference import Difference
+from datalayer.schema.loading import runnable
 from datalayer.schema.numbered import journal
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
@@ -27,7 +28,6 @@ from datalayer.schema.numbered.run import run
 from datalayer.schema.numbered.work import Work
 from datalayer.schema.pgchange.by_file import run_by_file
 from datalayer.schema.plan import Step, object_of, step_of
-from datalayer.schema.snapshot import runnable
 from datalayer.schema.target import Target
 from datalayer.schema.tokens import fold, split
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from datalayer.errors import MigrationRefused
 from datalayer.schema import history
+from datalayer.schema.loading import load, runnable
 from datalayer.schema.numbered.folder import CONSOLIDATED, Folder, read_script
-from datalayer.schema.snapshot import Schema, load, read, runnable
+from datalayer.schema.snapshot import Schema, read
 from datalayer.schema.tokens import fold, quote
 
 __all__ = ["HEADER", "Target", "Whole", "own_target", "target_of"]

@@ -12,8 +12,9 @@ from datalayer.engine.opening import open_engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import catalog
 from datalayer.schema.history import consolidated_sql
+from datalayer.schema.loading import load
 from datalayer.schema.postgres import derive, object_lines
-from datalayer.schema.snapshot import load, read_text
+from datalayer.schema.snapshot import read_text
 from datalayer.schema.tokens import quote
 from datalayer.testing.postgres import PostgresServer
 

@@ -15,11 +15,12 @@ from datalayer.engine.connection import Engine
 from datalayer.engine.opening import open_engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema.history import consolidated_sql, package_folder
+from datalayer.schema.loading import load
 from datalayer.schema.migrator import migrate
 from datalayer.schema.numbered.folder import Folder
 from datalayer.schema.numbered.journal import JOURNAL_TABLES
 from datalayer.schema.numbered.run import run
-from datalayer.schema.snapshot import load, read_text
+from datalayer.schema.snapshot import read_text
 from datalayer.schema.squash.proof import unequal
 from datalayer.schema.squash.replay import replayed
 from datalayer.schema.squash.script import kept_rows

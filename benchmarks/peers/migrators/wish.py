@@ -14,7 +14,8 @@ from typing import Any
 
 from datalayer.schema.change.consent import Consent
 from datalayer.schema.change.pairing import Pair, pair_up
-from datalayer.schema.snapshot import Check, Column, ForeignKey, Schema, Table, Unique, load, read
+from datalayer.schema.loading import load
+from datalayer.schema.snapshot import Check, Column, ForeignKey, Schema, Table, Unique, read
 from datalayer.schema.tokens import canonical, fold, quote, tokenize
 
 __all__ = ["CannotExpress", "TableWish", "Wish", "done_around", "read_wish"]

@@ -13,9 +13,10 @@ from typing import Self
 
 from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
+from datalayer.schema.loading import load
 from datalayer.schema.numbered.folder import Folder, MigrationFile
 from datalayer.schema.numbered.manner import manner_of, opening
-from datalayer.schema.snapshot import Schema, Table, load, read
+from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.tokens import Statement, fold, plain, quote, significant, tokenize, unquote
 
 __all__ = ["Following", "is_followed", "native"]

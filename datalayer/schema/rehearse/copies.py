@@ -27,8 +27,8 @@ from datalayer.engine.opening import open_engine
 from datalayer.errors import DatabaseUnavailable, MigrationRefused
 from datalayer.schema import catalog, catalog_ddl
 from datalayer.schema.backup_postgres import address_for_programs
+from datalayer.schema.loading import no_attach
 from datalayer.schema.pace import Progress
-from datalayer.schema.snapshot import no_attach
 from datalayer.schema.tokens import fold, quote
 
 __all__ = ["blank", "copy_of"]

@@ -15,9 +15,10 @@ from datalayer.engine.connection import Engine
 from datalayer.errors import MigrationRefused
 from datalayer.schema import catalog
 from datalayer.schema.difference import differences
+from datalayer.schema.loading import load
 from datalayer.schema.postgres import derive
 from datalayer.schema.scratch import scratch_schema
-from datalayer.schema.snapshot import Schema, Table, load, read
+from datalayer.schema.snapshot import Schema, Table, read
 from datalayer.schema.squash.replay import (
     Replayed,
     indexed_rows,

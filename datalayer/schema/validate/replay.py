@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View, no_attach, read
+from datalayer.schema.loading import no_attach
+from datalayer.schema.snapshot import Index, Schema, Table, Trigger, View, read
 from datalayer.schema.tokens import Statement, fold
 from datalayer.schema.validate.source import Source
 
