@@ -311,9 +311,9 @@ def test_a_rehearsal_that_is_killed_leaves_the_database_as_it_was(place: Place, 
         "rehearse(open_engine(sys.argv[1]), Folder(Path(sys.argv[2])), store_of=lambda engine: engine)"
     )
     command = [sys.executable, "-c", code, str(place.file), str(place.folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "here\n"
         left = list(Path(tempfile.gettempdir()).glob(f"datalayer-rehearsal-{process.pid}-*"))
         process.kill()
 
