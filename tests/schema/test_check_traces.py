@@ -210,6 +210,15 @@ def test_a_sound_file_in_any_state_opens_without_a_word(tmp_path: Path) -> None:
             assert damage_before_opening(make(folder)) == []
 
 
+def test_a_transaction_of_another_process_is_no_damage(tmp_path: Path) -> None:
+    path, sql = in_rollback_mode(tmp_path), "INSERT INTO t (a) VALUES (1)"
+    # its journal gets its magic when it is on the disk, before the first page of the database is written
+    with worker("support.lock_holding", "write_on", str(path), sql, "IMMEDIATE", "FULL") as writer:
+        assert writer.line() == "holding"
+
+        assert damage_before_opening(path) == []
+
+
 def make_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
     folder.mkdir()

@@ -27,9 +27,10 @@ def read_on(path: str, sql: str) -> list[list[Row]]:
         return answers
 
 
-def write_on(path: str, sql: str, lock: str = "IMMEDIATE") -> None:
+def write_on(path: str, sql: str, lock: str = "IMMEDIATE", synchronous: str = "OFF") -> None:
     """Write, and commit when somebody says a word."""
     with closing(plain_connect(path)) as connection:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"BEGIN {lock}")
         connection.execute(sql)
         _hold()

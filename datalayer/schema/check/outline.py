@@ -331,8 +331,10 @@ def _gap(path: Path, places: range, mark: bytes) -> str | None:
 def _journal(path: Path, main: int, size: int, stamps: Stamps) -> Iterator[Finding]:
     name = f"{path.name}-journal"
     head = _read(path, "-journal", 28)
-    if size < 512 or len(head) < 28 or not any(head):
-        # journal_mode=PERSIST leaves a header of zeros behind every transaction
+    if size < 512 or len(head) < 28 or not any(head[:12]):
+        # journal_mode=PERSIST leaves a header of zeros behind every transaction; magic and number of records
+        # come last, once the pages before them are on the disk, and before that no page of the database is
+        # written (sqlite.org/fileformat2.html, 3)
         return
     if head[:8] != _JOURNAL_MAGIC:
         message = f"{name} is damaged: its header is none of a journal; run `datalayer repair`"
