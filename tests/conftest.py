@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 settings.register_profile(
     "fast", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", settings.get_profile("fast"), max_examples=50, derandomize=True)
+settings.register_profile("ci", settings.get_profile("fast"), max_examples=40, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 

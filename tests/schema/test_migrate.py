@@ -399,7 +399,7 @@ migrate(engine)
 @pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_nothing_or_everything(database_url: str) -> None:
     seen: set[str] = set()
-    for statements in (1, 15, 38, 90, 270, 350, 500, 2_000):
+    for statements in (1, 38, 270, 500, 2_000):
         child = subprocess.run(
             [sys.executable, "-c", DYING, database_url, str(statements)],
             cwd=ROOT,

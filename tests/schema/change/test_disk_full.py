@@ -229,8 +229,8 @@ def test_a_fault_at_any_call_leaves_the_old_state(
 ) -> None:
     sweep.make(journal, 10, page_size=1024)
 
-    # the two of `is_once` take turns, so that together they are at every call
-    for place in some(range(int(is_once), sweep.count(fault)), 2):
+    # the two of `is_once` take turns, so that together they are at two calls of three
+    for place in some(range(int(is_once), sweep.count(fault)), 3):
         sweep.fail_at(fault, place, is_once=is_once)
 
 
@@ -243,7 +243,7 @@ def test_a_fault_while_pages_leave_the_cache_leaves_the_old_state(
     # the cache of a migration holds 31 of such pages, so that every stage of it writes
     sweep.make(journal, 300, page_size=65536)
 
-    for place in some(range(sweep.count(fault)), 3):
+    for place in some(range(sweep.count(fault)), 5):
         sweep.fail_at(fault, place)
 
 

@@ -138,7 +138,7 @@ def test_there_are_kinds_of_every_family() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", some(all_kinds(), 4))
+@pytest.mark.parametrize("name", some(all_kinds(), 8))
 def test_a_kind_changes_the_files_the_same_way_for_the_same_seed(name: str) -> None:
     damage, again = damaged(name, 3), damaged(name, 3)
 

@@ -18,7 +18,7 @@ SEED = 11
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", some(all_kinds(), 4))
+@pytest.mark.parametrize("kind", some(all_kinds(), 8))
 def test_a_repair_leaves_a_sound_database_and_every_original_byte(tmp_path: Path, kind: str) -> None:
     damage = damaged(kind, SEED)
     path = damage.write(tmp_path)
