@@ -13,6 +13,9 @@ from datalayer.schema.history import consolidated_sql
 from datalayer.schema.postgres import derive
 from datalayer.schema.snapshot import read_text
 
+# each makes the whole schema of a server anew
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def migrated(migrated_postgres: str) -> Iterator[Engine]:
