@@ -90,15 +90,7 @@ class MigrationCall:
             progress=self.progress,
             store_of=self.store_of,
         )
-        steps = tuple(Step("migration", name, name) for name in done.applied)
-        return MigrationResult(
-            done.applied,
-            (),
-            steps,
-            nothing_to_do=not done.applied,
-            backup=done.backup,
-            findings=tuple(done.findings),
-        )
+        return _of_files(done.applied, done.backup, done.findings)
 
     def plan_numbered(self, folder: Folder) -> MigrationResult:
         """Tell the files that a run would apply, each with its first statement."""
@@ -118,15 +110,7 @@ class MigrationCall:
             words="sqlite",
         )
         run_by_file(work, self.consent, self.deadline)
-        steps = tuple(Step("migration", name, name) for name in work.applied)
-        return MigrationResult(
-            tuple(work.applied),
-            (),
-            steps,
-            nothing_to_do=not work.applied,
-            backup=work.backup_path,
-            findings=tuple(work.findings),
-        )
+        return _of_files(work.applied, work.backup_path, work.findings)
 
     def noticed(self) -> tuple[dict[str, object], ...]:
         """Give what is wrong with the folder's files, of an app's own."""
@@ -183,6 +167,16 @@ class MigrationCall:
             why=f"its tables are {', '.join(others[:8])}" if others else None,
             hint="point the program at another database, or use a new one",
         )
+
+
+def _of_files(
+    applied: Sequence[str], backup: Path | None, findings: Sequence[dict[str, object]]
+) -> MigrationResult:
+    """Give what a run of numbered files did."""
+    steps = tuple(Step("migration", name, name) for name in applied)
+    return MigrationResult(
+        tuple(applied), (), steps, nothing_to_do=not applied, backup=backup, findings=tuple(findings)
+    )
 
 
 def merged(first: MigrationResult, second: MigrationResult) -> MigrationResult:

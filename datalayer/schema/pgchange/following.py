@@ -36,6 +36,7 @@ class Following:
 
     def __init__(self, files: Iterable[MigrationFile]) -> None:
         self._connection = load("")
+        self._known = read(self._connection)
         self._settled: set[str] = set()
         try:
             for file in files:
@@ -57,7 +58,8 @@ class Following:
     @property
     def schema(self) -> Schema:
         """The schema now."""
-        return read(self._connection)
+        self._known = read(self._connection, self._known)
+        return self._known
 
     def run(self, statement: Statement, *, is_sure: bool = True) -> None:
         """Follow a statement; one that is not sure may fail for want of rows.
