@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 
 __all__ = ["Meter", "interruptible"]
@@ -41,12 +41,12 @@ class Meter:
 
     def run(self, sql: str, rows: int, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Execute a statement that works on so many rows."""
-        with self.part(rows, _steps_a_row(self.connection, sql, values) if rows else _STEPS_A_ROW):
+        with self._of(sql, rows, values):
             return self.connection.execute(sql, values)
 
     def count(self, sql: str, rows: int) -> int:
         """Execute a query that counts so many rows, and give its answer."""
-        with self.part(rows, _steps_a_row(self.connection, sql, ()) if rows else _STEPS_A_ROW):
+        with self._of(sql, rows):
             # the first row comes after all the work
             return int(self.connection.execute(sql).fetchone()[0])
 
@@ -57,6 +57,9 @@ class Meter:
         yield
         self._done, self._rows = self._done + rows, 0
         self._tell(self._done)
+
+    def _of(self, sql: str, rows: int, values: Sequence[object] = ()) -> AbstractContextManager[None]:
+        return self.part(rows, _steps_a_row(self.connection, sql, values) if rows else _STEPS_A_ROW)
 
     def pulse(self) -> int:
         """Say how far it is from within a statement; 0 lets that go on."""

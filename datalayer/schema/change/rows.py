@@ -67,18 +67,15 @@ class Rows:
         rows = told(connection, f"SELECT {listed} FROM {self.clause} WHERE {condition} LIMIT {MOST_ROWS}")
         return int(count), tuple(dict(zip([*names, *extra], row)) for row in rows)
 
-    def failing(
-        self, connection: sqlite3.Connection, expression: str, values: Sequence[str] = ()
-    ) -> dict[str, object]:
+    def failing(self, connection: sqlite3.Connection, expression: str) -> dict[str, object]:
         """Name the row at which an expression cannot be computed."""
-        names = [name for name, _ in self.keys]
         last: list[object] = []
 
         def note(*key: object) -> int:
             last[:] = key
             return 1
 
-        chosen = ", ".join([expression for _, expression in self.keys] + [quote(value) for value in values])
+        chosen = ", ".join(key for _, key in self.keys)
         before = connection.text_factory
         connection.text_factory = _readable
         connection.create_function("datalayer_note", -1, note)
@@ -94,7 +91,7 @@ class Rows:
         finally:
             connection.text_factory = before
             connection.create_function("datalayer_note", -1, None)
-        return dict(zip([*names, *values], map(_shown, last)))
+        return dict(zip((name for name, _ in self.keys), map(_shown, last)))
 
 
 def in_place(table: Table) -> Rows:
